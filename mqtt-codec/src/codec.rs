@@ -1,0 +1,187 @@
+//! `Codec`: bytes to packets and packets to bytes, a packet at a time.
+
+use bytes::{Buf, BufMut, BytesMut};
+
+use crate::error::{DecodeCause, DecodeError, EncodeError};
+use crate::packet::{Body, EncodePacket, Packet, Publish};
+use crate::types::{PacketType, Version};
+use crate::wire::{MAX_VARINT, Varint, peek_varint, put_varint, varint_len};
+
+/// The largest packet MQTT can express, in bytes: 5 of fixed header and 268,435,455 of body.
+pub const MAX_PACKET_SIZE: u32 = MAX_VARINT + 5;
+
+/// Reads and writes packets of one version, within limits.
+///
+/// Decoding a CONNECT sets the version to the one it names, so a server may start with any.
+///
+/// ```
+/// use bytes::BytesMut;
+/// use mqttkit_codec::{Codec, Packet, Publish, TopicName, Version};
+///
+/// let mut codec = Codec::new(Version::V5);
+/// let mut wire = BytesMut::new();
+/// codec.encode(&Publish::new(TopicName::try_from("a/b")?, "hello".into()), &mut wire)?;
+/// assert_eq!(wire.len(), 13);
+///
+/// let Some(Packet::Publish(publish)) = codec.decode(&mut wire)? else { panic!("a PUBLISH") };
+/// assert_eq!(publish.payload, "hello");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Codec {
+    version: Version,
+    max_incoming: u32,
+    max_outgoing: u32,
+}
+
+impl Codec {
+    /// A codec for this version without limits but the protocol's own.
+    pub const fn new(version: Version) -> Self {
+        Self { version, max_incoming: MAX_PACKET_SIZE, max_outgoing: MAX_PACKET_SIZE }
+    }
+
+    /// The version that is spoken.
+    pub const fn version(&self) -> Version {
+        self.version
+    }
+
+    /// Speaks this version from now on.
+    pub const fn set_version(&mut self, version: Version) {
+        self.version = version;
+    }
+
+    /// The largest packet that is decoded, in bytes with its fixed header. A larger one is an error as soon as
+    /// its length is read; nothing is kept of it.
+    pub const fn set_max_incoming(&mut self, bytes: u32) {
+        self.max_incoming = bytes;
+    }
+
+    /// The largest packet that is encoded, in bytes with its fixed header.
+    pub const fn set_max_outgoing(&mut self, bytes: u32) {
+        self.max_outgoing = bytes;
+    }
+
+    /// The largest packet that is encoded, in bytes with its fixed header.
+    pub const fn max_outgoing(&self) -> u32 {
+        self.max_outgoing
+    }
+
+    /// Takes one packet from the front of `input`, or `None` while it is not complete.
+    ///
+    /// The packet shares the memory of `input`; nothing is copied. However the bytes arrive, the packets and
+    /// the error are the same. An error is the end of the stream: what follows in `input` has no meaning.
+    pub fn decode(&mut self, input: &mut BytesMut) -> Result<Option<Packet>, DecodeError> {
+        let Some(header) = self.peek_header(input)? else { return Ok(None) };
+        if input.len() < header.total {
+            return Ok(None);
+        }
+        if let Some(empty) = match header.packet {
+            PacketType::PingReq => Some(Packet::PingReq),
+            PacketType::PingResp => Some(Packet::PingResp),
+            _ => None,
+        }
+        .filter(|_| header.total == header.len)
+        {
+            input.advance(header.total);
+            return Ok(Some(empty));
+        }
+        let first_byte = input[0];
+        let frame = input.split_to(header.total).freeze();
+        let packet = Packet::read(header.packet, first_byte, frame, header.len, self.version)?;
+        if let Packet::Connect(connect) = &packet {
+            self.version = connect.version;
+        }
+        Ok(Some(packet))
+    }
+
+    /// What [`encode`](Self::encode) would write, in bytes.
+    pub fn encoded_len<P: EncodePacket>(&self, packet: &P) -> usize {
+        let body = packet.body_len(self.version);
+        1 + varint_len(body) + body
+    }
+
+    /// Appends a packet to `out`. After an error nothing was written.
+    ///
+    /// What the version does not have, properties above all, is left out; a packet it does not have is an
+    /// error. A CONNECT is written in its own version.
+    pub fn encode<P: EncodePacket>(&self, packet: &P, out: &mut BytesMut) -> Result<(), EncodeError> {
+        packet.check(self.version)?;
+        let body_len = packet.body_len(self.version);
+        self.put_header(packet.first_byte(), body_len, body_len, out)?;
+        let start = out.len();
+        packet.write_body(self.version, out);
+        debug_assert_eq!(out.len() - start, body_len, "the length in the header is exact");
+        Ok(())
+    }
+
+    /// Appends all of a PUBLISH but its payload, which the caller sends right behind it, uncopied.
+    pub fn encode_publish_header(&self, publish: &Publish, out: &mut BytesMut) -> Result<(), EncodeError> {
+        publish.check(self.version)?;
+        let head = publish.head_len(self.version);
+        self.put_header(publish.first_byte(), head + publish.payload.len(), head, out)?;
+        publish.write_head(self.version, out);
+        Ok(())
+    }
+
+    /// Writes the fixed header of a packet with `body_len` bytes and makes room for `reserve` of them.
+    fn put_header(
+        &self,
+        first_byte: u8,
+        body_len: usize,
+        reserve: usize,
+        out: &mut BytesMut,
+    ) -> Result<(), EncodeError> {
+        let header_len = 1 + varint_len(body_len);
+        let size = (header_len + body_len) as u64;
+        if size > u64::from(self.max_outgoing.min(MAX_PACKET_SIZE)) {
+            return Err(EncodeError::PacketTooLarge { size, limit: self.max_outgoing.min(MAX_PACKET_SIZE) });
+        }
+        out.reserve(header_len + reserve);
+        out.put_u8(first_byte);
+        put_varint(out, body_len as u32);
+        Ok(())
+    }
+
+    /// Reads the fixed header and applies all that it alone can decide.
+    fn peek_header(&self, input: &[u8]) -> Result<Option<Header>, DecodeError> {
+        let Some(&first_byte) = input.first() else { return Ok(None) };
+        let error = |cause, packet, field, offset| {
+            Err(DecodeError { cause, packet, version: self.version, field, offset })
+        };
+        let packet = match PacketType::from_first_byte(first_byte) {
+            Some(PacketType::Auth) if !self.version.has_properties() => None,
+            packet => packet,
+        };
+        let Some(packet) = packet else {
+            let cause = DecodeCause::ReservedPacketType(first_byte >> 4);
+            return error(cause, None, "MQTT Control Packet type", 0);
+        };
+        // [MQTT-2.1.3-1]; the reserved bits of MQTT 3.1 mean nothing, and its clients set DUP in a PUBREL
+        if let Some(flags) = packet.required_flags()
+            && flags != first_byte & 0x0f
+            && self.version != Version::V31
+        {
+            return error(DecodeCause::InvalidFlags(first_byte & 0x0f), Some(packet), "Flags", 0);
+        }
+        let (body, len) = match peek_varint(&input[1..]) {
+            Varint::Value(value, len) => (value, len),
+            Varint::Incomplete => return Ok(None),
+            Varint::Bad(cause) => return error(cause, Some(packet), "Remaining Length", 1),
+        };
+        let header_len = 1 + len;
+        let size = header_len as u32 + body;
+        if size > self.max_incoming {
+            let cause = DecodeCause::PacketTooLarge { size, limit: self.max_incoming };
+            return error(cause, Some(packet), "Remaining Length", 1);
+        }
+        Ok(Some(Header { packet, len: header_len, total: size as usize }))
+    }
+}
+
+struct Header {
+    packet: PacketType,
+    /// The length of the fixed header.
+    len: usize,
+    /// The length of the packet.
+    total: usize,
+}

@@ -1,0 +1,62 @@
+//! AUTH: one step of an enhanced authentication, MQTT 5.0 only.
+
+use bytes::{BufMut, BytesMut};
+
+use super::{Body, check_reason, fixed_first_byte, read_reason};
+use crate::error::EncodeError;
+use crate::property::AuthProperties;
+use crate::reason::ReasonCode;
+use crate::types::{PacketType, Version};
+use crate::wire::{Read, Reader};
+
+/// A step of an enhanced authentication.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Auth {
+    /// Success, Continue authentication, or Re-authenticate.
+    pub reason: ReasonCode,
+    /// Method and data.
+    pub properties: AuthProperties,
+}
+
+impl Auth {
+    pub(crate) fn read(mut reader: Reader) -> Read<Self> {
+        let mut auth = Self { reason: ReasonCode::Success, properties: AuthProperties::new() };
+        if reader.remaining() > 0 {
+            auth.reason = read_reason(&mut reader, PacketType::Auth)?;
+            if reader.remaining() > 0 {
+                auth.properties = AuthProperties::read(&mut reader)?;
+            }
+        }
+        reader.finish()?;
+        Ok(auth)
+    }
+
+    /// Success without properties is said by an empty packet.
+    fn is_plain(&self) -> bool {
+        self.reason == ReasonCode::Success && self.properties.is_empty()
+    }
+}
+
+impl Body for Auth {
+    fn check(&self, version: Version) -> Result<(), EncodeError> {
+        if !version.has_properties() {
+            return Err(EncodeError::NotInVersion { packet: PacketType::Auth, version });
+        }
+        check_reason(self.reason, PacketType::Auth)
+    }
+
+    fn first_byte(&self) -> u8 {
+        fixed_first_byte(PacketType::Auth)
+    }
+
+    fn body_len(&self, _: Version) -> usize {
+        if self.is_plain() { 0 } else { 1 + self.properties.encoded_len() }
+    }
+
+    fn write_body(&self, _: Version, out: &mut BytesMut) {
+        if !self.is_plain() {
+            out.put_u8(self.reason.as_u8());
+            self.properties.write(out);
+        }
+    }
+}

@@ -1,0 +1,87 @@
+//! CONNACK: the server's answer to CONNECT.
+
+use bytes::{BufMut, BytesMut};
+
+use super::{Body, check_reason, fixed_first_byte, read_reason};
+use crate::error::{DecodeCause, EncodeError};
+use crate::property::ConnAckProperties;
+use crate::reason::ReasonCode;
+use crate::types::{PacketType, Version};
+use crate::wire::{Read, Reader};
+
+/// The server's answer to CONNECT.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConnAck {
+    /// Whether the server still had the session. MQTT 3.1 does not say, it is `false` then.
+    pub session_present: bool,
+    /// Success, or why the connection is refused. In MQTT 3 the return code, as the reason that says the same.
+    pub reason: ReasonCode,
+    /// What the server can and cannot do, MQTT 5.0.
+    pub properties: ConnAckProperties,
+}
+
+impl ConnAck {
+    /// An acceptance.
+    pub const fn accepted(session_present: bool) -> Self {
+        Self { session_present, reason: ReasonCode::Success, properties: ConnAckProperties::new() }
+    }
+
+    /// A refusal.
+    pub const fn refused(reason: ReasonCode) -> Self {
+        Self { session_present: false, reason, properties: ConnAckProperties::new() }
+    }
+
+    pub(crate) fn read(mut reader: Reader) -> Read<Self> {
+        const FLAGS: &str = "Connect Acknowledge Flags";
+        let flags = reader.u8(FLAGS)?;
+        let version = reader.version();
+        // [MQTT-3.2.2-1]; the byte is unused in MQTT 3.1
+        if flags > 1 && version != Version::V31 {
+            return Err(reader.error_at(DecodeCause::ReservedBits(flags), FLAGS, reader.position() - 1));
+        }
+        let session_present = flags & 1 != 0 && version != Version::V31;
+        let reason = if version.has_properties() {
+            read_reason(&mut reader, PacketType::ConnAck)?
+        } else {
+            let code = reader.u8("Connect Return code")?;
+            ReasonCode::from_v3_return_code(code).ok_or_else(|| {
+                let at = reader.position() - 1;
+                reader.error_at(DecodeCause::InvalidReasonCode(code), "Connect Return code", at)
+            })?
+        };
+        // [MQTT-3.2.2-6]
+        if session_present && reason.is_error() {
+            let at = reader.position() - 2;
+            return Err(reader.error_at(DecodeCause::SessionPresentWithError, "Session Present", at));
+        }
+        let properties = ConnAckProperties::read(&mut reader)?;
+        reader.finish()?;
+        Ok(Self { session_present, reason, properties })
+    }
+}
+
+impl Body for ConnAck {
+    fn check(&self, _: Version) -> Result<(), EncodeError> {
+        check_reason(self.reason, PacketType::ConnAck)
+    }
+
+    fn first_byte(&self) -> u8 {
+        fixed_first_byte(PacketType::ConnAck)
+    }
+
+    fn body_len(&self, version: Version) -> usize {
+        2 + if version.has_properties() { self.properties.encoded_len() } else { 0 }
+    }
+
+    fn write_body(&self, version: Version, out: &mut BytesMut) {
+        // [MQTT-3.2.2-6]: a refusal never says that a session is present.
+        let present = self.session_present && !self.reason.is_error() && version != Version::V31;
+        out.put_u8(u8::from(present));
+        if version.has_properties() {
+            out.put_u8(self.reason.as_u8());
+            self.properties.write(out);
+        } else {
+            out.put_u8(self.reason.to_v3_return_code());
+        }
+    }
+}

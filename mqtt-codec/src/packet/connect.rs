@@ -1,0 +1,288 @@
+//! CONNECT: the first packet of a connection, the only one that says which version it is.
+
+use bytes::{BufMut, Bytes, BytesMut};
+
+use super::{Body, fixed_first_byte};
+use crate::error::{DecodeCause, EncodeError};
+use crate::property::{ConnectProperties, WillProperties};
+use crate::text::{Binary, Str};
+use crate::topic::{TopicError, TopicName};
+use crate::types::{PacketType, QoS, Version};
+use crate::wire::{Read, Reader, field_len, put_field};
+
+/// The first packet of a client.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Connect {
+    /// The version the client speaks from here on.
+    pub version: Version,
+    /// Clean Start; Clean Session in MQTT 3, where it also says that the session ends with the connection.
+    pub clean_start: bool,
+    /// The longest silence the client promises, in seconds; 0 is no limit.
+    pub keep_alive: u16,
+    /// Who the client is; empty asks the server for a name.
+    pub client_id: Str,
+    /// The message to publish when the client is gone without a goodbye.
+    pub will: Option<Will>,
+    /// User name.
+    pub user_name: Option<Str>,
+    /// Password.
+    pub password: Option<Binary>,
+    /// MQTT 5.0 properties.
+    pub properties: ConnectProperties,
+    /// The sender is a bridge between brokers: it set the high bit of the protocol level in MQTT 3, which
+    /// mosquitto's bridges do.
+    pub bridge: bool,
+}
+
+/// What the server publishes for a client that is gone without a goodbye.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Will {
+    /// Where to.
+    pub topic: TopicName,
+    /// What.
+    pub payload: Binary,
+    /// With which QoS.
+    pub qos: QoS,
+    /// Whether it is retained.
+    pub retain: bool,
+    /// MQTT 5.0 properties.
+    pub properties: WillProperties,
+}
+
+impl Will {
+    /// A will of QoS 0, not retained.
+    pub const fn new(topic: TopicName, payload: Binary) -> Self {
+        Self { topic, payload, qos: QoS::AtMostOnce, retain: false, properties: WillProperties::new() }
+    }
+}
+
+const USER_NAME: u8 = 0x80;
+const PASSWORD: u8 = 0x40;
+const WILL_RETAIN: u8 = 0x20;
+const WILL_QOS_SHIFT: u8 = 3;
+const WILL: u8 = 0x04;
+const CLEAN_START: u8 = 0x02;
+const RESERVED: u8 = 0x01;
+/// mosquitto's bridges mark themselves in the protocol level of MQTT 3.
+const BRIDGE: u8 = 0x80;
+
+impl Connect {
+    /// A clean start with a keep-alive of 60 seconds and nothing else.
+    pub const fn new(version: Version, client_id: Str) -> Self {
+        Self {
+            version,
+            clean_start: true,
+            keep_alive: 60,
+            client_id,
+            will: None,
+            user_name: None,
+            password: None,
+            properties: ConnectProperties::new(),
+            bridge: false,
+        }
+    }
+
+    pub(crate) fn read(mut reader: Reader) -> Read<Self> {
+        let (version, bridge) = read_version(&mut reader)?;
+        reader.set_version(version);
+        const FLAGS: &str = "Connect Flags";
+        let at = reader.position();
+        let flags = reader.u8(FLAGS)?;
+        let flag_error = |reader: &Reader, cause| Err(reader.error_at(cause, FLAGS, at));
+        // [MQTT-3.1.2-3]
+        if flags & RESERVED != 0 {
+            return flag_error(&reader, DecodeCause::ReservedBits(flags));
+        }
+        let Some(will_qos) = QoS::from_u8((flags >> WILL_QOS_SHIFT) & 3) else {
+            return flag_error(&reader, DecodeCause::InvalidQoS);
+        };
+        // [MQTT-3.1.2-11], [MQTT-3.1.2-13]
+        if flags & WILL == 0 && (flags & WILL_RETAIN != 0 || will_qos != QoS::AtMostOnce) {
+            return flag_error(&reader, DecodeCause::WillFlagsWithoutWill);
+        }
+        // [MQTT-3.1.2-22] of MQTT 3.1.1; MQTT 5.0 allows it
+        if flags & PASSWORD != 0 && flags & USER_NAME == 0 && version < Version::V5 {
+            return flag_error(&reader, DecodeCause::PasswordWithoutUserName);
+        }
+        let keep_alive = reader.u16("Keep Alive")?;
+        let properties = ConnectProperties::read(&mut reader)?;
+        let clean_start = flags & CLEAN_START != 0;
+        let client_id = read_client_id(&mut reader, clean_start)?;
+        let will = if flags & WILL == 0 {
+            None
+        } else {
+            let properties = WillProperties::read(&mut reader)?;
+            let topic = read_topic(&mut reader, "Will Topic")?;
+            let payload = reader.binary("Will Payload")?;
+            Some(Will { topic, payload, qos: will_qos, retain: flags & WILL_RETAIN != 0, properties })
+        };
+        let user_name = if flags & USER_NAME == 0 { None } else { Some(reader.string("User Name")?) };
+        let password = if flags & PASSWORD == 0 { None } else { Some(reader.binary("Password")?) };
+        reader.finish()?;
+        Ok(Self {
+            version,
+            clean_start,
+            keep_alive,
+            client_id,
+            will,
+            user_name,
+            password,
+            properties,
+            bridge,
+        })
+    }
+}
+
+/// Reads Protocol Name and Protocol Level, which belong together.
+fn read_version(reader: &mut Reader) -> Read<(Version, bool)> {
+    const NAME: &str = "Protocol Name";
+    const LEVEL: &str = "Protocol Level";
+    let start = reader.position();
+    let name = reader.field(NAME)?;
+    let at = reader.position();
+    // [MQTT-3.1.2-1]
+    let known = name.as_ref() == b"MQTT" || name.as_ref() == b"MQIsdp";
+    if !known {
+        return Err(reader.error_at(DecodeCause::UnknownProtocolName, NAME, start));
+    }
+    let level = reader.u8(LEVEL)?;
+    // [MQTT-3.1.2-2]
+    match (name.as_ref(), level & !BRIDGE, level & BRIDGE != 0) {
+        (b"MQIsdp", 3, bridge) => Ok((Version::V31, bridge)),
+        (b"MQTT", 4, bridge) => Ok((Version::V311, bridge)),
+        (b"MQTT", 5, false) => Ok((Version::V5, false)),
+        _ => Err(reader.error_at(DecodeCause::UnsupportedProtocolLevel(level), LEVEL, at)),
+    }
+}
+
+fn read_client_id(reader: &mut Reader, clean_start: bool) -> Read<Str> {
+    const FIELD: &str = "Client Identifier";
+    let at = reader.position();
+    let id = reader.string(FIELD)?;
+    let cause = match reader.version() {
+        // MQTT 3.1 also says "at most 23 characters", which its successors lifted and nobody enforces.
+        Version::V31 if id.as_bytes().is_empty() => DecodeCause::NoClientId,
+        // [MQTT-3.1.3-8] of MQTT 3.1.1
+        Version::V311 if id.as_bytes().is_empty() && !clean_start => DecodeCause::EmptyClientId,
+        _ => return Ok(id),
+    };
+    Err(reader.error_at(cause, FIELD, at))
+}
+
+/// Reads a topic name that must not be empty.
+fn read_topic(reader: &mut Reader, field: &'static str) -> Read<TopicName> {
+    let at = reader.position();
+    let bytes = reader.field(field)?;
+    let topic = TopicName::from_wire(bytes)
+        .and_then(|topic| if topic.is_aliased() { Err(TopicError::Empty) } else { Ok(topic) });
+    topic.map_err(|error| reader.error_at(error.into(), field, at))
+}
+
+impl Body for Connect {
+    fn check(&self, _: Version) -> Result<(), EncodeError> {
+        if self.will.as_ref().is_some_and(|will| will.topic.is_aliased()) {
+            return Err(EncodeError::MissingTopic);
+        }
+        // [MQTT-3.1.2-22]
+        if self.version < Version::V5 && self.password.is_some() && self.user_name.is_none() {
+            return Err(EncodeError::PasswordWithoutUserName);
+        }
+        Ok(())
+    }
+
+    fn first_byte(&self) -> u8 {
+        fixed_first_byte(PacketType::Connect)
+    }
+
+    /// The version is the packet's own, not the codec's.
+    fn body_len(&self, _: Version) -> usize {
+        let v5 = self.version.has_properties();
+        let mut len = field_len(self.version.protocol_name().as_bytes()) + 4;
+        len += field_len(self.client_id.as_bytes());
+        if v5 {
+            len += self.properties.encoded_len();
+        }
+        if let Some(will) = &self.will {
+            len += field_len(will.topic.as_bytes()) + field_len(&will.payload);
+            if v5 {
+                len += will.properties.encoded_len();
+            }
+        }
+        len += self.user_name.as_ref().map_or(0, |name| field_len(name.as_bytes()));
+        len + self.password.as_ref().map_or(0, |password| field_len(password))
+    }
+
+    fn write_body(&self, _: Version, out: &mut BytesMut) {
+        let v5 = self.version.has_properties();
+        put_field(out, self.version.protocol_name().as_bytes());
+        let bridge = if self.bridge && !v5 { BRIDGE } else { 0 };
+        out.put_u8(self.version.level() | bridge);
+        out.put_u8(self.flags());
+        out.put_u16(self.keep_alive);
+        if v5 {
+            self.properties.write(out);
+        }
+        put_field(out, self.client_id.as_bytes());
+        if let Some(will) = &self.will {
+            if v5 {
+                will.properties.write(out);
+            }
+            put_field(out, will.topic.as_bytes());
+            put_field(out, &will.payload);
+        }
+        if let Some(name) = &self.user_name {
+            put_field(out, name.as_bytes());
+        }
+        if let Some(password) = &self.password {
+            put_field(out, password);
+        }
+    }
+}
+
+impl Connect {
+    fn flags(&self) -> u8 {
+        let mut flags = 0;
+        if self.clean_start {
+            flags |= CLEAN_START;
+        }
+        if let Some(will) = &self.will {
+            flags |= WILL | (will.qos.as_u8() << WILL_QOS_SHIFT);
+            if will.retain {
+                flags |= WILL_RETAIN;
+            }
+        }
+        if self.user_name.is_some() {
+            flags |= USER_NAME;
+        }
+        if self.password.is_some() {
+            flags |= PASSWORD;
+        }
+        flags
+    }
+}
+
+impl From<TopicError> for DecodeCause {
+    fn from(error: TopicError) -> Self {
+        match error {
+            // Not about topics: the same cause as in any other string.
+            TopicError::InvalidUtf8 => Self::InvalidUtf8,
+            TopicError::Nul => Self::Nul,
+            error => Self::Topic(error),
+        }
+    }
+}
+
+impl Will {
+    /// A copy with memory of its own, which does not pin the buffer it was read from.
+    #[must_use]
+    pub fn detached(&self) -> Self {
+        Self {
+            topic: self.topic.detached(),
+            payload: Binary::from_checked(Bytes::copy_from_slice(&self.payload)),
+            qos: self.qos,
+            retain: self.retain,
+            properties: self.properties.detached(),
+        }
+    }
+}

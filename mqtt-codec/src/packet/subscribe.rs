@@ -1,0 +1,298 @@
+//! SUBSCRIBE and SUBACK.
+
+use bytes::{BufMut, Bytes, BytesMut};
+
+use super::list::sealed::Entry;
+use super::{Body, List, check_reason, fixed_first_byte};
+use crate::error::{DecodeCause, EncodeError};
+use crate::property::{AckProperties, SubscribeProperties};
+use crate::reason::ReasonCode;
+use crate::topic::{TopicFilter, check_filter};
+use crate::types::{PacketId, PacketType, QoS, Version};
+use crate::wire::{Read, Reader, put_field};
+
+/// Asks for one or more subscriptions.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Subscribe {
+    /// Which SUBACK answers it.
+    pub packet_id: PacketId,
+    /// MQTT 5.0 properties.
+    pub properties: SubscribeProperties,
+    /// The subscriptions asked for, at least one.
+    pub subscriptions: List<Subscription>,
+}
+
+/// A topic filter with what is wanted of its messages.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Subscription {
+    /// Which messages.
+    pub filter: TopicFilter,
+    /// How.
+    pub options: SubscriptionOptions,
+}
+
+/// The Subscription Options. All but the QoS are of MQTT 5.0 and left out before.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct SubscriptionOptions {
+    /// Maximum QoS: messages of a higher one are delivered with this.
+    pub qos: QoS,
+    /// No Local: not those that this client published itself.
+    pub no_local: bool,
+    /// Retain As Published: RETAIN as the publisher set it, instead of 0.
+    pub retain_as_published: bool,
+    /// Whether retained messages are sent when the subscription is made.
+    pub retain_handling: RetainHandling,
+}
+
+/// Whether retained messages are sent when a subscription is made.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum RetainHandling {
+    /// They are sent.
+    #[default]
+    Send = 0,
+    /// They are sent if the subscription is new.
+    SendIfNew = 1,
+    /// They are not sent.
+    DoNotSend = 2,
+}
+
+impl SubscriptionOptions {
+    /// Only a QoS.
+    pub const fn new(qos: QoS) -> Self {
+        Self { qos, no_local: false, retain_as_published: false, retain_handling: RetainHandling::Send }
+    }
+
+    const fn to_byte(self) -> u8 {
+        self.qos.as_u8()
+            | (self.no_local as u8) << 2
+            | (self.retain_as_published as u8) << 3
+            | (self.retain_handling as u8) << 4
+    }
+
+    const fn from_byte(byte: u8) -> Result<Self, DecodeCause> {
+        let Some(qos) = QoS::from_u8(byte & 3) else { return Err(DecodeCause::InvalidQoS) };
+        // [MQTT-3.8.3-5]
+        if byte & 0xC0 != 0 {
+            return Err(DecodeCause::ReservedBits(byte));
+        }
+        let retain_handling = match byte >> 4 {
+            0 => RetainHandling::Send,
+            1 => RetainHandling::SendIfNew,
+            2 => RetainHandling::DoNotSend,
+            _ => return Err(DecodeCause::InvalidRetainHandling),
+        };
+        let no_local = byte & 0x04 != 0;
+        Ok(Self { qos, no_local, retain_as_published: byte & 0x08 != 0, retain_handling })
+    }
+}
+
+impl Subscription {
+    /// A filter with a QoS.
+    pub const fn new(filter: TopicFilter, qos: QoS) -> Self {
+        Self { filter, options: SubscriptionOptions::new(qos) }
+    }
+}
+
+impl Entry for Subscription {
+    fn len_at(raw: &[u8]) -> Option<usize> {
+        let len = 3 + usize::from(u16::from_be_bytes([*raw.first()?, *raw.get(1)?]));
+        (len <= raw.len()).then_some(len)
+    }
+
+    fn read_checked(entry: Bytes) -> Option<Self> {
+        let (&options, _) = entry.split_last()?;
+        let options = SubscriptionOptions::from_byte(options).ok()?;
+        Some(Self { filter: TopicFilter::from_checked(entry.slice(2..entry.len() - 1)), options })
+    }
+
+    fn put(&self, out: &mut BytesMut) {
+        put_field(out, self.filter.as_bytes());
+        out.put_u8(self.options.to_byte());
+    }
+}
+
+const FILTER: &str = "Topic Filter";
+const OPTIONS: &str = "Subscription Options";
+
+impl Subscribe {
+    /// Asks for these subscriptions.
+    pub fn new(packet_id: PacketId, subscriptions: impl IntoIterator<Item = Subscription>) -> Self {
+        Self {
+            packet_id,
+            properties: SubscribeProperties::new(),
+            subscriptions: subscriptions.into_iter().collect(),
+        }
+    }
+
+    pub(crate) fn read(mut reader: Reader) -> Read<Self> {
+        let packet_id = reader.packet_id()?;
+        let properties = SubscribeProperties::read(&mut reader)?;
+        let len = check_entries(&reader)?;
+        // [MQTT-3.8.3-2]
+        if len == 0 {
+            return Err(reader.error(DecodeCause::EmptyList, FILTER));
+        }
+        Ok(Self { packet_id, properties, subscriptions: List::from_checked(reader.into_rest(), len) })
+    }
+}
+
+/// Checks all entries and counts them.
+fn check_entries(reader: &Reader) -> Read<usize> {
+    let v5 = reader.version().has_properties();
+    let (raw, start) = (reader.peek_rest(), reader.position());
+    let (mut at, mut count) = (0, 0);
+    while at < raw.len() {
+        let Some(len) = Subscription::len_at(&raw[at..]) else {
+            return Err(reader.error_at(DecodeCause::Truncated, FILTER, start + at));
+        };
+        let filter = &raw[at + 2..at + len - 1];
+        check_filter(filter).map_err(|error| reader.error_at(error.into(), FILTER, start + at))?;
+        let byte = raw[at + len - 1];
+        let bad_options = |cause| Err(reader.error_at(cause, OPTIONS, start + at + len - 1));
+        // [MQTT-3-8.3-4] of MQTT 3.1.1: the upper six bits are reserved
+        if !v5 && byte & !3 != 0 {
+            return bad_options(DecodeCause::ReservedBits(byte));
+        }
+        match SubscriptionOptions::from_byte(byte) {
+            // [MQTT-3.8.3-4]
+            Ok(options) if options.no_local && filter.starts_with(b"$share/") => {
+                return bad_options(DecodeCause::NoLocalOnSharedSubscription);
+            }
+            Ok(_) => {}
+            Err(cause) => return bad_options(cause),
+        }
+        at += len;
+        count += 1;
+    }
+    Ok(count)
+}
+
+impl Body for Subscribe {
+    fn check(&self, _: Version) -> Result<(), EncodeError> {
+        if self.subscriptions.is_empty() {
+            return Err(EncodeError::EmptyList(PacketType::Subscribe));
+        }
+        Ok(())
+    }
+
+    fn first_byte(&self) -> u8 {
+        fixed_first_byte(PacketType::Subscribe)
+    }
+
+    fn body_len(&self, version: Version) -> usize {
+        let properties = if version.has_properties() { self.properties.encoded_len() } else { 0 };
+        2 + properties + self.subscriptions.as_bytes().len()
+    }
+
+    fn write_body(&self, version: Version, out: &mut BytesMut) {
+        out.put_u16(self.packet_id.get());
+        if version.has_properties() {
+            self.properties.write(out);
+            out.put_slice(self.subscriptions.as_bytes());
+        } else {
+            for Subscription { filter, options } in self.subscriptions.iter() {
+                put_field(out, filter.as_bytes());
+                out.put_u8(options.qos.as_u8());
+            }
+        }
+    }
+}
+
+/// Answers a SUBSCRIBE, one reason for each subscription in the same order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SubAck {
+    /// The SUBSCRIBE it answers.
+    pub packet_id: PacketId,
+    /// MQTT 5.0 properties.
+    pub properties: AckProperties,
+    /// The QoS granted, or why the subscription was refused.
+    pub reasons: List<ReasonCode>,
+}
+
+impl SubAck {
+    /// Answers with these reasons.
+    pub fn new(packet_id: PacketId, reasons: impl IntoIterator<Item = ReasonCode>) -> Self {
+        Self { packet_id, properties: AckProperties::new(), reasons: reasons.into_iter().collect() }
+    }
+
+    pub(crate) fn read(mut reader: Reader) -> Read<Self> {
+        let packet_id = reader.packet_id()?;
+        let properties = AckProperties::read(&mut reader)?;
+        let v5 = reader.version().has_properties();
+        // [MQTT-3.9.3-2] of both: MQTT 3 knows the three QoS and 0x80
+        let allowed = |code: ReasonCode| {
+            code.is_allowed_in(PacketType::SubAck)
+                && (v5 || code.granted_qos().is_some() || code == ReasonCode::UnspecifiedError)
+        };
+        let reasons = read_reasons(reader, allowed)?;
+        Ok(Self { packet_id, properties, reasons })
+    }
+}
+
+impl Entry for ReasonCode {
+    fn len_at(raw: &[u8]) -> Option<usize> {
+        (!raw.is_empty()).then_some(1)
+    }
+
+    fn read_checked(entry: Bytes) -> Option<Self> {
+        Self::from_u8(*entry.first()?)
+    }
+
+    fn put(&self, out: &mut BytesMut) {
+        out.put_u8(self.as_u8());
+    }
+}
+
+/// Reads reason codes to the end of the packet.
+pub(super) fn read_reasons(reader: Reader, allowed: impl Fn(ReasonCode) -> bool) -> Read<List<ReasonCode>> {
+    const FIELD: &str = "Reason Code";
+    let codes = reader.peek_rest();
+    if codes.is_empty() {
+        return Err(reader.error(DecodeCause::EmptyList, FIELD));
+    }
+    for (index, &code) in codes.iter().enumerate() {
+        if !ReasonCode::from_u8(code).is_some_and(&allowed) {
+            let at = reader.position() + index;
+            return Err(reader.error_at(DecodeCause::InvalidReasonCode(code), FIELD, at));
+        }
+    }
+    let len = codes.len();
+    Ok(List::from_checked(reader.into_rest(), len))
+}
+
+/// Checks that there are reason codes and that this packet may carry them.
+pub(super) fn check_reasons(reasons: &List<ReasonCode>, packet: PacketType) -> Result<(), EncodeError> {
+    if reasons.is_empty() {
+        return Err(EncodeError::EmptyList(packet));
+    }
+    reasons.iter().try_for_each(|reason| check_reason(reason, packet))
+}
+
+impl Body for SubAck {
+    fn check(&self, _: Version) -> Result<(), EncodeError> {
+        check_reasons(&self.reasons, PacketType::SubAck)
+    }
+
+    fn first_byte(&self) -> u8 {
+        fixed_first_byte(PacketType::SubAck)
+    }
+
+    fn body_len(&self, version: Version) -> usize {
+        let properties = if version.has_properties() { self.properties.encoded_len() } else { 0 };
+        2 + properties + self.reasons.len()
+    }
+
+    fn write_body(&self, version: Version, out: &mut BytesMut) {
+        out.put_u16(self.packet_id.get());
+        if version.has_properties() {
+            self.properties.write(out);
+            out.put_slice(self.reasons.as_bytes());
+        } else {
+            // MQTT 3 has one code for every refusal.
+            for code in self.reasons.as_bytes() {
+                out.put_u8((*code).min(ReasonCode::UnspecifiedError.as_u8()));
+            }
+        }
+    }
+}

@@ -1,0 +1,232 @@
+//! Primitive reads and writes: integers, variable-byte integers, strings, binary data.
+
+use bytes::{Buf, BufMut, Bytes, BytesMut};
+
+use crate::error::{DecodeCause, DecodeError};
+use crate::text::{self, Binary, Str, TextError};
+use crate::types::{PacketId, PacketType, Version};
+
+/// The largest value of a variable-byte integer, and so the largest Remaining Length.
+pub(crate) const MAX_VARINT: u32 = 268_435_455;
+
+/// What [`peek_varint`] found.
+pub(crate) enum Varint {
+    /// The value, and how many bytes it took.
+    Value(u32, usize),
+    /// The bytes end before the integer does.
+    Incomplete,
+    /// It is not one that the specification allows.
+    Bad(DecodeCause),
+}
+
+/// Reads a variable-byte integer from the start of `bytes`.
+pub(crate) fn peek_varint(bytes: &[u8]) -> Varint {
+    let mut value = 0u32;
+    for (index, &byte) in bytes.iter().take(4).enumerate() {
+        value |= u32::from(byte & 0x7f) << (7 * index);
+        if byte & 0x80 == 0 {
+            // [MQTT-1.5.5-1] the shortest form is the only one
+            if byte == 0 && index > 0 {
+                return Varint::Bad(DecodeCause::VariableByteIntegerNotMinimal);
+            }
+            return Varint::Value(value, index + 1);
+        }
+    }
+    if bytes.len() >= 4 { Varint::Bad(DecodeCause::VariableByteIntegerTooLong) } else { Varint::Incomplete }
+}
+
+/// How many bytes a variable-byte integer takes.
+pub(crate) const fn varint_len(value: usize) -> usize {
+    match value {
+        0..=0x7f => 1,
+        0x80..=0x3fff => 2,
+        0x4000..=0x1f_ffff => 3,
+        _ => 4,
+    }
+}
+
+pub(crate) fn put_varint(out: &mut BytesMut, mut value: u32) {
+    while value > 0x7f {
+        out.put_u8(value as u8 | 0x80);
+        value >>= 7;
+    }
+    out.put_u8(value as u8);
+}
+
+pub(crate) const fn field_len(field: &[u8]) -> usize {
+    2 + field.len()
+}
+
+/// Writes a length-prefixed field; its type has bounded its length.
+pub(crate) fn put_field(out: &mut BytesMut, field: &[u8]) {
+    debug_assert!(field.len() <= usize::from(u16::MAX));
+    out.put_u16(field.len() as u16);
+    out.put_slice(field);
+}
+
+/// Walks the fields of one complete packet, handing out spans of it.
+pub(crate) struct Reader {
+    frame: Bytes,
+    pos: usize,
+    packet: PacketType,
+    version: Version,
+}
+
+pub(crate) type Read<T> = Result<T, DecodeError>;
+
+impl Reader {
+    /// `frame` is a whole packet, of which `pos` bytes, the fixed header, have been read.
+    pub(crate) fn new(frame: Bytes, pos: usize, packet: PacketType, version: Version) -> Self {
+        Self { frame, pos, packet, version }
+    }
+
+    pub(crate) fn version(&self) -> Version {
+        self.version
+    }
+
+    /// CONNECT alone says which version it has.
+    pub(crate) fn set_version(&mut self, version: Version) {
+        self.version = version;
+    }
+
+    pub(crate) fn remaining(&self) -> usize {
+        self.frame.len() - self.pos
+    }
+
+    pub(crate) fn position(&self) -> usize {
+        self.pos
+    }
+
+    /// An error about the field that starts at the current position.
+    #[cold]
+    pub(crate) fn error(&self, cause: DecodeCause, field: &'static str) -> DecodeError {
+        self.error_at(cause, field, self.pos)
+    }
+
+    #[cold]
+    pub(crate) fn error_at(&self, cause: DecodeCause, field: &'static str, offset: usize) -> DecodeError {
+        DecodeError { cause, packet: Some(self.packet), version: self.version, field, offset: offset as u32 }
+    }
+
+    fn take(&mut self, len: usize, field: &'static str) -> Read<&[u8]> {
+        let end = self.pos + len;
+        if end > self.frame.len() {
+            return Err(self.error(DecodeCause::Truncated, field));
+        }
+        let start = self.pos;
+        self.pos = end;
+        Ok(&self.frame[start..end])
+    }
+
+    pub(crate) fn u8(&mut self, field: &'static str) -> Read<u8> {
+        Ok(self.take(1, field)?[0])
+    }
+
+    pub(crate) fn u16(&mut self, field: &'static str) -> Read<u16> {
+        let bytes = self.take(2, field)?;
+        Ok(u16::from_be_bytes([bytes[0], bytes[1]]))
+    }
+
+    pub(crate) fn varint(&mut self, field: &'static str) -> Read<u32> {
+        match peek_varint(&self.frame[self.pos..]) {
+            Varint::Value(value, len) => {
+                self.pos += len;
+                Ok(value)
+            }
+            Varint::Incomplete => Err(self.error(DecodeCause::Truncated, field)),
+            Varint::Bad(cause) => Err(self.error(cause, field)),
+        }
+    }
+
+    pub(crate) fn packet_id(&mut self) -> Read<PacketId> {
+        const FIELD: &str = "Packet Identifier";
+        let at = self.pos;
+        let id = self.u16(FIELD)?;
+        // [MQTT-2.2.1-3]
+        PacketId::new(id).ok_or_else(|| self.error_at(DecodeCause::ZeroPacketId, FIELD, at))
+    }
+
+    /// A span of the frame, which shares its memory; none is pinned for an empty one.
+    pub(crate) fn span(&mut self, len: usize, field: &'static str) -> Read<Bytes> {
+        let start = self.pos;
+        self.take(len, field)?;
+        Ok(if len == 0 { Bytes::new() } else { self.frame.slice(start..start + len) })
+    }
+
+    /// A length-prefixed field.
+    pub(crate) fn field(&mut self, field: &'static str) -> Read<Bytes> {
+        let start = self.pos;
+        let len = usize::from(self.u16(field)?);
+        self.span(len, field).map_err(|error| DecodeError { offset: start as u32, ..error })
+    }
+
+    pub(crate) fn string(&mut self, field: &'static str) -> Read<Str> {
+        let start = self.pos;
+        let bytes = self.field(field)?;
+        match text::check(&bytes) {
+            Ok(()) => Ok(Str::from_checked(bytes)),
+            Err(error) => Err(self.error_at(error.into(), field, start)),
+        }
+    }
+
+    pub(crate) fn binary(&mut self, field: &'static str) -> Read<Binary> {
+        self.field(field).map(Binary::from_checked)
+    }
+
+    /// Everything that is left, unread.
+    pub(crate) fn peek_rest(&self) -> &[u8] {
+        &self.frame[self.pos..]
+    }
+
+    /// Everything that is left, as the packet's last field.
+    pub(crate) fn into_rest(mut self) -> Bytes {
+        if self.remaining() == 0 {
+            return Bytes::new();
+        }
+        self.frame.advance(self.pos);
+        self.frame
+    }
+
+    /// Ends the packet; bytes that are left are an error.
+    pub(crate) fn finish(self) -> Read<()> {
+        match self.remaining() {
+            0 => Ok(()),
+            n => Err(self.error(DecodeCause::TrailingBytes(n as u32), "Remaining Length")),
+        }
+    }
+}
+
+impl From<TextError> for DecodeCause {
+    fn from(error: TextError) -> Self {
+        match error {
+            TextError::InvalidUtf8 => Self::InvalidUtf8,
+            TextError::Nul => Self::Nul,
+            // Two-byte prefixes cannot say more.
+            TextError::TooLong(_) => Self::Truncated,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn variable_byte_integers_round_trip_at_their_borders() {
+        for value in [0, 1, 0x7f, 0x80, 0x3fff, 0x4000, 0x1f_ffff, 0x20_0000, MAX_VARINT] {
+            let mut out = BytesMut::new();
+            put_varint(&mut out, value);
+            assert_eq!(out.len(), varint_len(value as usize));
+            assert!(matches!(peek_varint(&out), Varint::Value(v, len) if v == value && len == out.len()));
+            assert!(matches!(peek_varint(&out[..out.len() - 1]), Varint::Incomplete));
+        }
+        assert!(matches!(
+            peek_varint(&[0x80, 0x80, 0x80, 0x80]),
+            Varint::Bad(DecodeCause::VariableByteIntegerTooLong)
+        ));
+        assert!(matches!(
+            peek_varint(&[0x81, 0x00]),
+            Varint::Bad(DecodeCause::VariableByteIntegerNotMinimal)
+        ));
+    }
+}
