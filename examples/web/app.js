@@ -156,24 +156,25 @@
       notice(`${why}Trying again every ${RECONNECT_PERIOD_MS / 1000} seconds; messages arrive again as soon as the server is back.`);
       return;
     }
-    giveUp();
-    const { what, fix } = refusal ?? await diagnose(url);
-    if (state.client === null) showError(what, fix);
+    forget();
     client.end(true);
+    const { what, fix } = refusal ?? await diagnose(url);
+    if (state.client === null) showError(what, fix); // unless a new attempt has begun meanwhile
   }
 
   function disconnect() {
-    const { client } = state;
-    giveUp();
+    const polite = document.body.dataset.state === 'connected'; // DISCONNECT, so that the broker drops the will
+    forget()?.end(!polite);
     notice('');
-    client?.end();
   }
 
-  function giveUp() {
-    state.client?.end(true, () => {});
+  /** Back to offline; returns the client, for the caller to end. */
+  function forget() {
+    const { client } = state;
     state.client = null;
     forgetSubscriptions();
     setState('offline');
+    return client;
   }
 
   function setState(name) {
