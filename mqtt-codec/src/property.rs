@@ -101,38 +101,38 @@ const ANYWHERE: Places =
 
 /// Section 2.2.2.2 of the specification, as it is.
 static TABLE: [Option<Entry>; 43] = {
-    const fn entry(name: &'static str, kind: Kind, places: Places, repeats: Places) -> Option<Entry> {
-        Some(Entry { name, kind, places, repeats })
+    const fn entry(name: &'static str, kind: Kind, places: Places, repeats: Places) -> Entry {
+        Entry { name, kind, places, repeats }
     }
     const NONE: Option<Entry> = None;
     let mut table = [NONE; 43];
-    table[0x01] = entry("Payload Format Indicator", Kind::Flag, PUBLISH | WILL, 0);
-    table[0x02] = entry("Message Expiry Interval", Kind::U32, PUBLISH | WILL, 0);
-    table[0x03] = entry("Content Type", Kind::Text, PUBLISH | WILL, 0);
-    table[0x08] = entry("Response Topic", Kind::Topic, PUBLISH | WILL, 0);
-    table[0x09] = entry("Correlation Data", Kind::Data, PUBLISH | WILL, 0);
-    table[0x0B] = entry("Subscription Identifier", Kind::NonZeroVarint, PUBLISH | SUBSCRIBE, PUBLISH);
-    table[0x11] = entry("Session Expiry Interval", Kind::U32, CONNECT | CONNACK | DISCONNECT, 0);
-    table[0x12] = entry("Assigned Client Identifier", Kind::Text, CONNACK, 0);
-    table[0x13] = entry("Server Keep Alive", Kind::U16, CONNACK, 0);
-    table[0x15] = entry("Authentication Method", Kind::Text, CONNECT | CONNACK | AUTH, 0);
-    table[0x16] = entry("Authentication Data", Kind::Data, CONNECT | CONNACK | AUTH, 0);
-    table[0x17] = entry("Request Problem Information", Kind::Flag, CONNECT, 0);
-    table[0x18] = entry("Will Delay Interval", Kind::U32, WILL, 0);
-    table[0x19] = entry("Request Response Information", Kind::Flag, CONNECT, 0);
-    table[0x1A] = entry("Response Information", Kind::Text, CONNACK, 0);
-    table[0x1C] = entry("Server Reference", Kind::Text, CONNACK | DISCONNECT, 0);
-    table[0x1F] = entry("Reason String", Kind::Text, CONNACK | ACK | DISCONNECT | AUTH, 0);
-    table[0x21] = entry("Receive Maximum", Kind::NonZeroU16, CONNECT | CONNACK, 0);
-    table[0x22] = entry("Topic Alias Maximum", Kind::U16, CONNECT | CONNACK, 0);
-    table[0x23] = entry("Topic Alias", Kind::NonZeroU16, PUBLISH, 0);
-    table[0x24] = entry("Maximum QoS", Kind::Flag, CONNACK, 0);
-    table[0x25] = entry("Retain Available", Kind::Flag, CONNACK, 0);
-    table[0x26] = entry("User Property", Kind::Pair, ANYWHERE, ANYWHERE);
-    table[0x27] = entry("Maximum Packet Size", Kind::NonZeroU32, CONNECT | CONNACK, 0);
-    table[0x28] = entry("Wildcard Subscription Available", Kind::Flag, CONNACK, 0);
-    table[0x29] = entry("Subscription Identifier Available", Kind::Flag, CONNACK, 0);
-    table[0x2A] = entry("Shared Subscription Available", Kind::Flag, CONNACK, 0);
+    table[0x01] = Some(entry("Payload Format Indicator", Kind::Flag, PUBLISH | WILL, 0));
+    table[0x02] = Some(entry("Message Expiry Interval", Kind::U32, PUBLISH | WILL, 0));
+    table[0x03] = Some(entry("Content Type", Kind::Text, PUBLISH | WILL, 0));
+    table[0x08] = Some(entry("Response Topic", Kind::Topic, PUBLISH | WILL, 0));
+    table[0x09] = Some(entry("Correlation Data", Kind::Data, PUBLISH | WILL, 0));
+    table[0x0B] = Some(entry("Subscription Identifier", Kind::NonZeroVarint, PUBLISH | SUBSCRIBE, PUBLISH));
+    table[0x11] = Some(entry("Session Expiry Interval", Kind::U32, CONNECT | CONNACK | DISCONNECT, 0));
+    table[0x12] = Some(entry("Assigned Client Identifier", Kind::Text, CONNACK, 0));
+    table[0x13] = Some(entry("Server Keep Alive", Kind::U16, CONNACK, 0));
+    table[0x15] = Some(entry("Authentication Method", Kind::Text, CONNECT | CONNACK | AUTH, 0));
+    table[0x16] = Some(entry("Authentication Data", Kind::Data, CONNECT | CONNACK | AUTH, 0));
+    table[0x17] = Some(entry("Request Problem Information", Kind::Flag, CONNECT, 0));
+    table[0x18] = Some(entry("Will Delay Interval", Kind::U32, WILL, 0));
+    table[0x19] = Some(entry("Request Response Information", Kind::Flag, CONNECT, 0));
+    table[0x1A] = Some(entry("Response Information", Kind::Text, CONNACK, 0));
+    table[0x1C] = Some(entry("Server Reference", Kind::Text, CONNACK | DISCONNECT, 0));
+    table[0x1F] = Some(entry("Reason String", Kind::Text, CONNACK | ACK | DISCONNECT | AUTH, 0));
+    table[0x21] = Some(entry("Receive Maximum", Kind::NonZeroU16, CONNECT | CONNACK, 0));
+    table[0x22] = Some(entry("Topic Alias Maximum", Kind::U16, CONNECT | CONNACK, 0));
+    table[0x23] = Some(entry("Topic Alias", Kind::NonZeroU16, PUBLISH, 0));
+    table[0x24] = Some(entry("Maximum QoS", Kind::Flag, CONNACK, 0));
+    table[0x25] = Some(entry("Retain Available", Kind::Flag, CONNACK, 0));
+    table[0x26] = Some(entry("User Property", Kind::Pair, ANYWHERE, ANYWHERE));
+    table[0x27] = Some(entry("Maximum Packet Size", Kind::NonZeroU32, CONNECT | CONNACK, 0));
+    table[0x28] = Some(entry("Wildcard Subscription Available", Kind::Flag, CONNACK, 0));
+    table[0x29] = Some(entry("Subscription Identifier Available", Kind::Flag, CONNACK, 0));
+    table[0x2A] = Some(entry("Shared Subscription Available", Kind::Flag, CONNACK, 0));
     table
 };
 
@@ -554,6 +554,14 @@ message_accessors!(Publish);
 accessors! { Will:
     /// How long the server waits before it publishes the will, in seconds.
     u32 will_delay_interval with_will_delay_interval = 0x18;
+}
+
+impl WillProperties {
+    /// The properties of the message that the will becomes: all but the Will Delay Interval.
+    pub fn into_message_properties(mut self) -> PublishProperties {
+        self.remove(0x18);
+        Properties { raw: self.raw, present: self.present, set: PhantomData }
+    }
 }
 
 accessors! { Publish:

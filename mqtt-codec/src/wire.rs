@@ -59,7 +59,7 @@ pub(crate) const fn field_len(field: &[u8]) -> usize {
 
 /// Writes a length-prefixed field; its type has bounded its length.
 pub(crate) fn put_field(out: &mut BytesMut, field: &[u8]) {
-    debug_assert!(field.len() <= usize::from(u16::MAX));
+    debug_assert!(u16::try_from(field.len()).is_ok());
     out.put_u16(field.len() as u16);
     out.put_slice(field);
 }

@@ -209,7 +209,6 @@ pub fn matches(filter: &str, topic: &str) -> bool {
         match (level, topic_levels.next()) {
             // `#` also stands for the parent level, so it may meet the end of the name.
             ("#", _) => return true,
-            (_, None) => return false,
             ("+", Some(_)) => {}
             (level, Some(name)) if level == name => {}
             _ => return false,
