@@ -236,7 +236,7 @@ mod tests {
         let levels = 32_768;
         let topic = vec!["x"; levels].join("/");
         let all_plus = vec!["+"; levels].join("/");
-        let mut alternating = vec!["x", "+"].repeat(levels / 2).join("/");
+        let mut alternating = ["x", "+"].repeat(levels / 2).join("/");
         alternating.push_str("/#");
         let mut map = map_of(&[&all_plus, &alternating, "+/x/#"]);
         assert_eq!(found(&map, &topic), [0, 1, 2]);
