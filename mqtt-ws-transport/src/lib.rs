@@ -1,1 +1,41 @@
 //! MQTT over WebSocket, TCP and TLS as a stream of bytes, on any runtime.
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
+mod accept;
+mod connect;
+mod error;
+mod frames;
+mod io;
+mod link;
+mod memory;
+mod net;
+pub mod rt;
+mod scratch;
+mod stream;
+pub mod tls;
+mod url;
+pub mod ws;
+
+pub use accept::{AcceptError, AcceptOptions, Accepted, Acceptor, PeerInfo};
+pub use connect::{ConnectError, ConnectOptions, Phase, connect, connect_over};
+pub use error::LinkError;
+pub use frames::{Frames, FramesLink, MAX_FRAME_PAYLOAD};
+pub use io::{ByteStream, FuturesIo};
+pub use link::{Link, LinkExt};
+pub use memory::{MemoryLink, MemoryStream, pipe};
+pub use net::{ClientLink, NetLink, ServerLink};
+pub use rt::{AcceptFault, ListenOptions, Listener, Runtime, Sleep};
+pub use stream::StreamLink;
+pub use url::{DEFAULT_PATH, Endpoint, Host, Scheme, UrlError};
+pub use ws::{CloseReason, Violation};
+
+/// The HTTP types of the public interface.
+pub use http;
+
+#[cfg(any(feature = "tokio", feature = "tls"))]
+pub use io::TokioIo;
+#[cfg(feature = "tokio")]
+pub use rt::tokio::TokioRuntime;
+/// The TLS types of the public interface.
+#[cfg(feature = "tls")]
+pub use rustls;

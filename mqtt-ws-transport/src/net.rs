@@ -1,0 +1,114 @@
+//! `NetLink`: one type for a connection of any of the four schemes, on either side.
+
+use crate::error::LinkError;
+use crate::io::ByteStream;
+use crate::link::Link;
+use crate::stream::StreamLink;
+use crate::ws::{CloseReason, WsLink};
+use bytes::{Buf, BytesMut};
+use std::fmt;
+use std::task::{Context, Poll};
+
+#[cfg(feature = "tls")]
+use crate::tls::TlsStream;
+
+/// A connection over the socket `S`: TCP, TLS, WebSocket, or WebSocket over TLS.
+///
+/// One type for all, so that nothing needs boxing. [`connect`](crate::connect()) and [`Acceptor`](crate::Acceptor)
+/// make it.
+pub struct NetLink<S>(Inner<S>);
+
+/// What [`connect`](crate::connect()) returns on the runtime `R`.
+pub type ClientLink<R> = NetLink<<R as crate::Runtime>::Stream>;
+/// What an [`Acceptor`](crate::Acceptor) makes of the socket `S`.
+pub type ServerLink<S> = NetLink<S>;
+
+enum Inner<S> {
+    Tcp(StreamLink<S>),
+    Ws(WsLink<S>),
+    #[cfg(feature = "tls")]
+    Tls(StreamLink<TlsStream<S>>),
+    // By far the largest for its buffers' bookkeeping and the TLS session, and those are on the heap.
+    #[cfg(feature = "tls")]
+    Wss(WsLink<TlsStream<S>>),
+}
+
+/// The same expression for whichever link it is.
+macro_rules! each {
+    ($inner:expr, $link:ident => $result:expr) => {
+        match $inner {
+            Inner::Tcp($link) => $result,
+            Inner::Ws($link) => $result,
+            #[cfg(feature = "tls")]
+            Inner::Tls($link) => $result,
+            #[cfg(feature = "tls")]
+            Inner::Wss($link) => $result,
+        }
+    };
+}
+
+impl<S: ByteStream> NetLink<S> {
+    pub(crate) fn tcp(stream: S) -> Self {
+        Self(Inner::Tcp(StreamLink::new(stream)))
+    }
+
+    pub(crate) fn ws(link: WsLink<S>) -> Self {
+        Self(Inner::Ws(link))
+    }
+
+    #[cfg(feature = "tls")]
+    pub(crate) fn tls(stream: TlsStream<S>) -> Self {
+        Self(Inner::Tls(StreamLink::new(stream)))
+    }
+
+    #[cfg(feature = "tls")]
+    pub(crate) fn wss(link: WsLink<TlsStream<S>>) -> Self {
+        Self(Inner::Wss(link))
+    }
+
+    /// The socket at the bottom.
+    pub fn socket(&self) -> &S {
+        match &self.0 {
+            Inner::Tcp(link) => link.get_ref(),
+            Inner::Ws(link) => link.get_ref().get_ref(),
+            #[cfg(feature = "tls")]
+            Inner::Tls(link) => link.get_ref().get_ref(),
+            #[cfg(feature = "tls")]
+            Inner::Wss(link) => link.get_ref().get_ref().get_ref(),
+        }
+    }
+
+    /// What the peer said when it closed a WebSocket, once it has. `None` otherwise, and for TCP and TLS.
+    pub fn close_reason(&self) -> Option<&CloseReason> {
+        match &self.0 {
+            Inner::Ws(link) => link.get_ref().close_reason(),
+            #[cfg(feature = "tls")]
+            Inner::Wss(link) => link.get_ref().close_reason(),
+            _ => None,
+        }
+    }
+}
+
+impl<S: ByteStream> Link for NetLink<S> {
+    fn poll_recv(&mut self, cx: &mut Context<'_>, buf: &mut BytesMut) -> Poll<Result<usize, LinkError>> {
+        each!(&mut self.0, link => link.poll_recv(cx, buf))
+    }
+    fn poll_send(&mut self, cx: &mut Context<'_>, data: &mut dyn Buf) -> Poll<Result<(), LinkError>> {
+        each!(&mut self.0, link => link.poll_send(cx, data))
+    }
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), LinkError>> {
+        each!(&mut self.0, link => link.poll_flush(cx))
+    }
+    fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), LinkError>> {
+        each!(&mut self.0, link => link.poll_close(cx))
+    }
+    fn set_close_reason(&mut self, reason: CloseReason) {
+        each!(&mut self.0, link => link.set_close_reason(reason));
+    }
+}
+
+impl<S: fmt::Debug> fmt::Debug for NetLink<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        each!(&self.0, link => link.fmt(f))
+    }
+}

@@ -1,0 +1,75 @@
+//! WebSocket: the upgrade on both sides and the byte stream of binary frames that MQTT runs in.
+//!
+//! The frames themselves are tungstenite's work, driven directly over our byte seam instead of through one of its
+//! async wrappers: one code path for every runtime, and a poll costs no waker indirection.
+
+mod client;
+mod close;
+mod engine;
+mod head;
+mod request;
+mod server;
+#[cfg(test)]
+mod tests;
+
+pub use client::{ClientHandshake, HandshakeError};
+pub use close::{CloseReason, Violation};
+pub use engine::{WsFrames, WsRole};
+pub use request::{Upgrade, UpgradeError};
+pub use server::{HttpHandler, HttpRequest, HttpResponse, Served, ServerHandshake};
+
+use crate::frames::FramesLink;
+
+/// MQTT over a WebSocket over the byte stream `S`.
+pub type WsLink<S> = FramesLink<WsFrames<S>>;
+
+/// The sub-protocol names of MQTT: the one of the specification [MQTT-6.0.0-3], and the one of MQTT 3.1 clients.
+pub const SUBPROTOCOLS: [&str; 2] = ["mqtt", "mqttv3.1"];
+
+/// The bounds of one WebSocket connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct WsLimits {
+    /// The largest message taken, in bytes, all its fragments together. Default 16 MiB.
+    ///
+    /// It bounds one *message*, not one MQTT packet: a packet may come in many messages. But most clients put a
+    /// packet into one message, so it should not be smaller than the packets you expect. Memory follows the bytes
+    /// that arrive, up to this.
+    pub max_message_size: usize,
+    /// The largest single frame taken, in bytes. Default 16 MiB.
+    pub max_frame_size: usize,
+    /// The read buffer, in bytes, that each connection owns for its whole life. Default 4 KiB; values under 1 KiB
+    /// are raised to that. Larger pays only for long streams of large frames.
+    pub read_buffer_size: usize,
+    /// How much may be buffered before it is written to the stream, in bytes. Default 16 KiB. The buffer takes at
+    /// most this and one frame, and holds nothing after a flush.
+    pub write_buffer_size: usize,
+}
+
+impl Default for WsLimits {
+    fn default() -> Self {
+        Self {
+            max_message_size: 16 << 20,
+            max_frame_size: 16 << 20,
+            read_buffer_size: 4 << 10,
+            write_buffer_size: 16 << 10,
+        }
+    }
+}
+
+impl WsLimits {
+    /// With a largest message and frame of `bytes`.
+    #[must_use]
+    pub fn max_message_size(mut self, bytes: usize) -> Self {
+        self.max_message_size = bytes;
+        self.max_frame_size = bytes;
+        self
+    }
+
+    /// With a read buffer of `bytes`.
+    #[must_use]
+    pub fn read_buffer_size(mut self, bytes: usize) -> Self {
+        self.read_buffer_size = bytes;
+        self
+    }
+}
