@@ -96,6 +96,7 @@
       return showError('The browser refused to open this connection.', error.message);
     }
     state.client = client;
+    $('summary').textContent = `${options.clientId || 'a client ID of the broker’s choice'} at ${url}`;
     const current = () => state.client === client; // events of a client that was given up are not for the page
     client.on('connect', (connack) => current() && connected(connack, options));
     client.on('reconnect', () => { if (current()) { state.attempt += 1; setState('reconnecting'); } });
@@ -137,7 +138,6 @@
     hideError();
     const assigned = connack.properties?.assignedClientIdentifier;
     if (assigned) $('client-id').value = assigned;
-    if (matchMedia('(max-width: 56rem)').matches) for (const id of ['options', 'will']) $(id).open = false;
     if (connack.sessionPresent && !again) {
       notice('The broker resumed your earlier session: its subscriptions are still active, although this page does not know their names.');
     } else if (again && !connack.sessionPresent && !options.clean) {
