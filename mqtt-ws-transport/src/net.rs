@@ -23,14 +23,18 @@ pub type ClientLink<R> = NetLink<<R as crate::Runtime>::Stream>;
 /// What an [`Acceptor`](crate::Acceptor) makes of the socket `S`.
 pub type ServerLink<S> = NetLink<S>;
 
+#[expect(
+    clippy::large_enum_variant,
+    reason = "a WebSocket has 300 bytes more than a socket; boxing costs more than it saves"
+)]
 enum Inner<S> {
     Tcp(StreamLink<S>),
     Ws(WsLink<S>),
+    // A TLS session has over a kilobyte of state, which plain connections shall not pay for.
     #[cfg(feature = "tls")]
-    Tls(StreamLink<TlsStream<S>>),
-    // By far the largest for its buffers' bookkeeping and the TLS session, and those are on the heap.
+    Tls(Box<StreamLink<TlsStream<S>>>),
     #[cfg(feature = "tls")]
-    Wss(WsLink<TlsStream<S>>),
+    Wss(Box<WsLink<TlsStream<S>>>),
 }
 
 /// The same expression for whichever link it is.
@@ -58,12 +62,12 @@ impl<S: ByteStream> NetLink<S> {
 
     #[cfg(feature = "tls")]
     pub(crate) fn tls(stream: TlsStream<S>) -> Self {
-        Self(Inner::Tls(StreamLink::new(stream)))
+        Self(Inner::Tls(Box::new(StreamLink::new(stream))))
     }
 
     #[cfg(feature = "tls")]
     pub(crate) fn wss(link: WsLink<TlsStream<S>>) -> Self {
-        Self(Inner::Wss(link))
+        Self(Inner::Wss(Box::new(link)))
     }
 
     /// The socket at the bottom.

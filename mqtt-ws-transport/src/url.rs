@@ -212,7 +212,7 @@ impl fmt::Debug for Endpoint {
             .field("url", &format_args!("{self}"))
             .field("username", &self.username)
             .field("password", &self.password.as_ref().map(|_| "***"))
-            .finish()
+            .finish_non_exhaustive()
     }
 }
 
@@ -346,11 +346,8 @@ impl UrlError {
             _ => return None,
         };
         let endpoint: Endpoint = format!("{scheme}://{rest}").parse().ok()?;
-        let port = if endpoint.port == scheme.default_port() {
-            String::new()
-        } else {
-            format!(":{}", endpoint.port)
-        };
+        let explicit = parse_host_port(split_authority(rest).0).ok()?.1;
+        let port = explicit.map(|port| format!(":{port}")).unwrap_or_default();
         // The bare root is what a browser's address bar adds; no broker serves MQTT there.
         let path = match endpoint.path.as_str() {
             "/" if scheme.is_websocket() => DEFAULT_PATH,

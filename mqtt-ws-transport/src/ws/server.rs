@@ -64,6 +64,7 @@ impl fmt::Debug for ServerHandshake {
 
 /// What became of a connection.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "made once per connection and taken apart at once")]
 pub enum Served<S> {
     /// It is a WebSocket now.
     WebSocket(WsLink<S>, Box<Upgrade>),
