@@ -230,10 +230,13 @@ impl Core {
     pub(super) fn handle(&mut self, now: Instant, packet: Packet) -> Result<Handled, Packet> {
         Ok(match packet {
             Packet::Publish(publish) => self.on_publish(now, publish),
-            Packet::PubAck(ack) => self.on_puback(now, ack),
-            Packet::PubRec(ack) => self.on_pubrec(now, ack),
-            Packet::PubRel(ack) => self.on_pubrel(now, ack),
-            Packet::PubComp(ack) => self.on_pubcomp(now, ack),
+            Packet::PubAck(ack) => self.on_puback(now, &ack),
+            Packet::PubRec(ack) => self.on_pubrec(now, &ack),
+            Packet::PubRel(ack) => {
+                self.on_pubrel(now, ack.packet_id);
+                Ok(None)
+            }
+            Packet::PubComp(ack) => self.on_pubcomp(now, &ack),
             other => return Err(other),
         })
     }
@@ -331,7 +334,7 @@ impl Core {
         }
     }
 
-    fn on_puback(&mut self, now: Instant, ack: PubAck) -> Handled {
+    fn on_puback(&mut self, now: Instant, ack: &PubAck) -> Handled {
         let id = ack.packet_id;
         match self.session.outbound.get(id) {
             Some(InFlight::Publish(publish)) if publish.delivery.qos() == QoS::AtLeastOnce => {
@@ -343,7 +346,7 @@ impl Core {
         }
     }
 
-    fn on_pubrec(&mut self, now: Instant, ack: PubRec) -> Handled {
+    fn on_pubrec(&mut self, now: Instant, ack: &PubRec) -> Handled {
         let id = ack.packet_id;
         match self.session.outbound.get(id) {
             Some(InFlight::Publish(publish)) if publish.delivery.qos() == QoS::ExactlyOnce => {
@@ -370,16 +373,14 @@ impl Core {
         }
     }
 
-    fn on_pubrel(&mut self, now: Instant, rel: PubRel) -> Handled {
-        let id = rel.packet_id;
+    fn on_pubrel(&mut self, now: Instant, id: PacketId) {
         // [MQTT-4.3.3-11]; one that is not known is answered too, or its sender would wait for ever.
         let known = self.session.inbound.remove(id);
         let reason = if known { ReasonCode::Success } else { ReasonCode::PacketIdentifierNotFound };
         self.send_ack(now, &PubComp::new(id).with_reason(reason));
-        Ok(None)
     }
 
-    fn on_pubcomp(&mut self, now: Instant, ack: PubComp) -> Handled {
+    fn on_pubcomp(&mut self, now: Instant, ack: &PubComp) -> Handled {
         let id = ack.packet_id;
         match self.session.outbound.get(id) {
             Some(InFlight::Release) => Ok(Some(self.complete(now, id, ack.reason))),

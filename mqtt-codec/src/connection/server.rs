@@ -221,13 +221,12 @@ impl ServerConnection {
         }
         match self.phase {
             Phase::AwaitConnect { deadline } | Phase::Authenticating { deadline } => Some(deadline),
-            Phase::AwaitAnswer => None,
             // [MQTT-3.1.2-22]: one and a half times the keep-alive
             Phase::Connected if self.client.keep_alive > 0 => {
                 let patience = Duration::from_millis(u64::from(self.client.keep_alive) * 1500);
                 Some(self.core.received_at + patience)
             }
-            Phase::Connected => None,
+            Phase::Connected | Phase::AwaitAnswer => None,
         }
     }
 

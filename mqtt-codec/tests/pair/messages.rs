@@ -1,0 +1,130 @@
+//! Messages, subscriptions and their acknowledgements.
+
+use std::num::NonZeroU16;
+
+use mqttkit_codec::{
+    Binary, ClientConfig, ClientEvent, Closed, ConnAck, Connect, Message, ProtocolError, PublishProperties,
+    QoS, ReasonCode, ServerConfig, ServerEvent, Session, SubAck, SubscribeProperties, Subscription,
+    TopicFilter, TopicName, UnsubAck, UnsubscribeProperties, Version, Will, WillProperties,
+};
+
+use crate::{Pair, VERSIONS, message, text, token_of, topic};
+
+#[test]
+fn messages_travel_both_ways_with_every_qos_and_version() {
+    for version in VERSIONS {
+        let mut pair = Pair::established(version);
+        for (number, qos) in [QoS::AtMostOnce, QoS::AtLeastOnce, QoS::ExactlyOnce].into_iter().enumerate() {
+            pair.client.publish(pair.now, message(number, qos)).unwrap();
+            pair.server.publish(pair.now, message(number, qos)).unwrap();
+        }
+        assert!(pair.run());
+        assert_eq!(pair.payloads_at_server(), ["0", "1", "2"]);
+        assert_eq!(pair.acknowledged_at_client(), [ReasonCode::Success; 2]);
+        assert!(pair.client.take_session().is_empty());
+        assert!(pair.server.take_session().is_empty());
+    }
+}
+
+#[test]
+fn subscribe_and_unsubscribe_are_answered() {
+    for version in VERSIONS {
+        let mut pair = Pair::established(version);
+        let filter = TopicFilter::try_from("a/#").unwrap();
+        let wanted = [Subscription::new(filter.clone(), QoS::ExactlyOnce)];
+        let asked = pair.client.subscribe(pair.now, SubscribeProperties::new(), wanted.clone()).unwrap();
+        pair.run();
+        let Some(ServerEvent::Subscribe(subscribe)) = pair.server_events.pop_front() else { panic!() };
+        assert!(subscribe.subscriptions.iter().eq(wanted));
+        let ack = SubAck::new(subscribe.packet_id, [ReasonCode::GrantedQoS2]);
+        pair.server.sub_ack(pair.now, &ack).unwrap();
+        pair.run();
+        assert_eq!(pair.client_events.pop_front(), Some(ClientEvent::SubAck(ack)));
+        assert_eq!(subscribe.packet_id, asked);
+
+        pair.client.unsubscribe(pair.now, UnsubscribeProperties::new(), [filter]).unwrap();
+        pair.run();
+        let Some(ServerEvent::Unsubscribe(unsubscribe)) = pair.server_events.pop_front() else { panic!() };
+        let ack = UnsubAck::new(unsubscribe.packet_id, [ReasonCode::Success]);
+        pair.server.unsub_ack(pair.now, &ack).unwrap();
+        pair.run();
+        assert!(matches!(pair.client_events.pop_front(), Some(ClientEvent::UnsubAck(_))));
+    }
+}
+
+#[test]
+fn acknowledgements_leave_in_the_order_of_the_messages() {
+    // [MQTT-4.6.0-2]
+    let mut pair = Pair::established(Version::V311);
+    pair.acks = false;
+    let ids: Vec<_> = (0..3)
+        .map(|number| pair.client.publish(pair.now, message(number, QoS::AtLeastOnce)).unwrap())
+        .collect();
+    pair.run();
+    let tokens: Vec<_> = pair.server_events.iter().map(|event| token_of(Some(event))).collect();
+    pair.server.ack(pair.now, tokens[2], ReasonCode::Success);
+    pair.server.ack(pair.now, tokens[1], ReasonCode::Success);
+    pair.run();
+    assert!(pair.client_events.is_empty(), "the first is missing");
+    pair.server.ack(pair.now, tokens[0], ReasonCode::Success);
+    pair.run();
+    let order: Vec<_> = pair
+        .client_events
+        .iter()
+        .map(|event| match event {
+            ClientEvent::Acknowledged { packet_id, .. } => Some(*packet_id),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(order, ids);
+}
+
+#[test]
+fn a_refused_message_is_complete() {
+    let mut pair = Pair::established(Version::V5);
+    pair.acks = false;
+    pair.client.publish(pair.now, message(0, QoS::ExactlyOnce)).unwrap();
+    pair.client.publish(pair.now, message(1, QoS::AtLeastOnce)).unwrap();
+    pair.run();
+    let tokens: Vec<_> = pair.server_events.iter().map(|event| token_of(Some(event))).collect();
+    for token in tokens {
+        pair.server.ack(pair.now, token, ReasonCode::QuotaExceeded);
+    }
+    pair.run();
+    assert_eq!(pair.acknowledged_at_client(), [ReasonCode::QuotaExceeded; 2]);
+    assert!(pair.client.take_session().is_empty() && pair.server.take_session().is_empty());
+}
+
+#[test]
+fn topic_aliases_are_resolved_before_delivery() {
+    // [MQTT-3.3.2-7], [MQTT-3.3.2-12]
+    let mut server = ServerConfig::default();
+    server.topic_alias_maximum = 2;
+    let mut pair =
+        Pair::with(ClientConfig::default(), server, Connect::new(Version::V5, text("c")), Session::new());
+    pair.establish(ConnAck::accepted(false), Session::new());
+    let alias = |number| PublishProperties::new().with_topic_alias(NonZeroU16::new(number).unwrap());
+    let named = Message::new(topic("a/b"), "1").with_properties(alias(2));
+    let aliased = Message::new(TopicName::ALIASED, "2").with_properties(alias(2));
+    pair.client.publish(pair.now, named).unwrap();
+    pair.client.publish(pair.now, aliased).unwrap();
+    pair.run();
+    for payload in ["1", "2"] {
+        let Some(ServerEvent::Publish { message, .. }) = pair.server_events.pop_front() else { panic!() };
+        assert_eq!((message.topic.as_str(), &message.payload[..]), ("a/b", payload.as_bytes()));
+        assert!(message.properties.is_empty());
+    }
+    let unknown = Message::new(TopicName::ALIASED, "3").with_properties(alias(1));
+    pair.client.publish(pair.now, unknown).unwrap();
+    pair.run();
+    assert_eq!(pair.server_closed(), Some(Closed::Protocol(ProtocolError::UnknownTopicAlias(1))));
+}
+
+#[test]
+fn a_will_becomes_a_message_without_its_delay() {
+    let properties = WillProperties::new().with_will_delay_interval(5).with_message_expiry_interval(9);
+    let mut will = Will::new(topic("w"), Binary::try_from("gone").unwrap());
+    will.properties = properties;
+    let message = Message::from(will);
+    assert_eq!(message.properties, PublishProperties::new().with_message_expiry_interval(9));
+}
