@@ -3,7 +3,7 @@
 use bytes::{Buf, BufMut, BytesMut};
 
 use crate::error::{DecodeCause, DecodeError, EncodeError};
-use crate::packet::{Body, EncodePacket, Packet, Publish};
+use crate::packet::{Body, EncodePacket, Packet, Publish, check_publish_flags};
 use crate::types::{PacketType, Version};
 use crate::wire::{MAX_VARINT, Varint, peek_varint, put_varint, varint_len};
 
@@ -156,12 +156,17 @@ impl Codec {
             let cause = DecodeCause::ReservedPacketType(first_byte >> 4);
             return error(cause, None, "MQTT Control Packet type", 0);
         };
-        // [MQTT-2.1.3-1]; the reserved bits of MQTT 3.1 mean nothing, and its clients set DUP in a PUBREL
-        if let Some(flags) = packet.required_flags()
-            && flags != first_byte & 0x0f
-            && self.version != Version::V31
-        {
-            return error(DecodeCause::InvalidFlags(first_byte & 0x0f), Some(packet), "Flags", 0);
+        match packet.required_flags() {
+            None => {
+                if let Err((cause, field)) = check_publish_flags(first_byte) {
+                    return error(cause, Some(packet), field, 0);
+                }
+            }
+            // [MQTT-2.1.3-1]; the reserved bits of MQTT 3.1 mean nothing, and its clients set DUP in a PUBREL
+            Some(flags) if flags != first_byte & 0x0f && self.version != Version::V31 => {
+                return error(DecodeCause::InvalidFlags(first_byte & 0x0f), Some(packet), "Flags", 0);
+            }
+            Some(_) => {}
         }
         let (body, len) = match peek_varint(&input[1..]) {
             Varint::Value(value, len) => (value, len),

@@ -64,8 +64,10 @@ pub enum DecodeCause {
     UnsupportedProtocolLevel(u8),
     /// A bit that must be zero is set.
     ReservedBits(u8),
-    /// Will QoS or Will Retain are set, the Will Flag is not.
-    WillFlagsWithoutWill,
+    /// Will QoS is not 0, but the Will Flag is not set.
+    WillQoSWithoutWill,
+    /// Will Retain is set, the Will Flag is not.
+    WillRetainWithoutWill,
     /// There is a password but no user name, which MQTT 3 forbids.
     PasswordWithoutUserName,
     /// The client identifier is empty, but the session is to be kept.
@@ -113,72 +115,103 @@ impl DecodeError {
         self.offset
     }
 
-    /// The normative statement that is broken, `MQTT-3.3.2-2`, if the specification numbers it; the number is
-    /// of the version that is spoken.
+    /// The normative statement that is broken, `MQTT-3.3.2-2`, if the specification numbers it.
+    ///
+    /// The numbers are those of MQTT 5.0 on a 5.0 connection and those of 3.1.1 otherwise, as 3.1 has none.
     pub const fn statement(&self) -> Option<&'static str> {
+        if self.version.has_properties() { self.statement_of_v5() } else { self.statement_of_v311() }
+    }
+
+    const fn statement_of_v5(&self) -> Option<&'static str> {
         use DecodeCause as C;
-        let v5 = self.version.has_properties();
-        Some(match self.cause {
-            C::InvalidFlags(_) if v5 => "MQTT-2.1.3-1",
-            C::InvalidFlags(_) => "MQTT-2.2.2-2",
-            C::VariableByteIntegerNotMinimal if v5 => "MQTT-1.5.5-1",
-            C::InvalidUtf8 if v5 => "MQTT-1.5.4-1",
-            C::InvalidUtf8 => "MQTT-1.5.3-1",
-            C::Nul if v5 => "MQTT-1.5.4-2",
-            C::Nul => "MQTT-1.5.3-2",
-            C::InvalidQoS => match self.packet {
-                Some(PacketType::Publish) => "MQTT-3.3.1-4",
-                Some(PacketType::Connect) if v5 => "MQTT-3.1.2-12",
-                Some(PacketType::Connect) => "MQTT-3.1.2-14",
-                _ if v5 => "MQTT-3.8.3-5",
-                _ => "MQTT-3.8.3-4",
-            },
-            C::DupWithoutQoS => "MQTT-3.3.1-2",
-            C::ZeroPacketId if v5 => "MQTT-2.2.1-3",
-            C::ZeroPacketId => "MQTT-2.3.1-1",
-            C::Topic(TopicError::Empty) => "MQTT-4.7.3-1",
-            C::Topic(TopicError::Nul) => "MQTT-4.7.3-2",
-            C::Topic(TopicError::TooLong(_)) => "MQTT-4.7.3-3",
-            C::Topic(TopicError::WildcardInName) => "MQTT-3.3.2-2",
-            C::Topic(TopicError::MultiLevelWildcard) => "MQTT-4.7.1-1",
-            C::Topic(TopicError::SingleLevelWildcard) => "MQTT-4.7.1-2",
-            C::Topic(TopicError::ShareName) => "MQTT-4.8.2-1",
-            C::Topic(TopicError::ShareWithoutFilter) => "MQTT-4.8.2-2",
-            C::EmptyList => match self.packet {
-                Some(PacketType::Unsubscribe) => "MQTT-3.10.3-2",
-                _ if v5 => "MQTT-3.8.3-2",
-                _ => "MQTT-3.8.3-3",
-            },
-            C::UnknownProtocolName => "MQTT-3.1.2-1",
-            C::UnsupportedProtocolLevel(_) => "MQTT-3.1.2-2",
-            C::ReservedBits(_) => match self.packet {
-                Some(PacketType::Connect) => "MQTT-3.1.2-3",
-                Some(PacketType::ConnAck) => "MQTT-3.2.2-1",
-                _ if v5 => "MQTT-3.8.3-5",
-                _ => "MQTT-3.8.3-4",
-            },
-            C::WillFlagsWithoutWill if v5 => "MQTT-3.1.2-11",
-            C::WillFlagsWithoutWill => "MQTT-3.1.2-13",
-            C::PasswordWithoutUserName => "MQTT-3.1.2-22",
-            C::EmptyClientId => "MQTT-3.1.3-8",
-            C::InvalidReasonCode(_) => match self.packet {
-                Some(PacketType::ConnAck) if v5 => "MQTT-3.2.2-8",
-                Some(PacketType::PubAck) => "MQTT-3.4.2-1",
-                Some(PacketType::PubRec) => "MQTT-3.5.2-1",
-                Some(PacketType::PubRel) => "MQTT-3.6.2-1",
-                Some(PacketType::PubComp) => "MQTT-3.7.2-1",
-                Some(PacketType::SubAck) if v5 => "MQTT-3.9.3-2",
-                Some(PacketType::SubAck) => "MQTT-3.9.3-2",
-                Some(PacketType::UnsubAck) => "MQTT-3.11.3-2",
-                Some(PacketType::Disconnect) => "MQTT-3.14.2-1",
-                Some(PacketType::Auth) => "MQTT-3.15.2-1",
-                _ => return None,
-            },
-            C::SessionPresentWithError if v5 => "MQTT-3.2.2-6",
-            C::SessionPresentWithError => "MQTT-3.2.2-4",
-            C::InvalidPropertyValue(0x08) => "MQTT-3.3.2-14",
-            C::InvalidPropertyValue(0x23) => "MQTT-3.3.2-8",
-            C::NoLocalOnSharedSubscription => "MQTT-3.8.3-4",
+        use PacketType as P;
+        Some(match (self.cause, self.packet) {
+            (C::InvalidFlags(_), Some(P::PubRel)) => "MQTT-3.6.1-1",
+            (C::InvalidFlags(_), Some(P::Subscribe)) => "MQTT-3.8.1-1",
+            (C::InvalidFlags(_), Some(P::Unsubscribe)) => "MQTT-3.10.1-1",
+            (C::InvalidFlags(_), Some(P::Disconnect)) => "MQTT-3.14.1-1",
+            (C::InvalidFlags(_), Some(P::Auth)) => "MQTT-3.15.1-1",
+            (C::InvalidFlags(_), _) => "MQTT-2.1.3-1",
+            (C::VariableByteIntegerNotMinimal, _) => "MQTT-1.5.5-1",
+            (C::InvalidUtf8, _) => "MQTT-1.5.4-1",
+            (C::Nul, _) => "MQTT-1.5.4-2",
+            (C::InvalidQoS, Some(P::Publish)) => "MQTT-3.3.1-4",
+            (C::InvalidQoS, Some(P::Connect)) => "MQTT-3.1.2-12",
+            (C::DupWithoutQoS, _) => "MQTT-3.3.1-2",
+            (C::ZeroPacketId, _) => "MQTT-2.2.1-3",
+            (C::Topic(TopicError::Empty), _) => "MQTT-4.7.3-1",
+            (C::Topic(TopicError::Nul), _) => "MQTT-4.7.3-2",
+            (C::Topic(TopicError::TooLong(_)), _) => "MQTT-4.7.3-3",
+            (C::Topic(TopicError::WildcardInName), Some(P::Publish)) => "MQTT-3.3.2-2",
+            (C::Topic(TopicError::WildcardInName), _) => "MQTT-4.7.0-1",
+            (C::Topic(TopicError::MultiLevelWildcard), _) => "MQTT-4.7.1-1",
+            (C::Topic(TopicError::SingleLevelWildcard), _) => "MQTT-4.7.1-2",
+            (C::Topic(TopicError::ShareName), _) => "MQTT-4.8.2-1",
+            (C::Topic(TopicError::ShareWithoutFilter), _) => "MQTT-4.8.2-2",
+            (C::EmptyList, Some(P::Subscribe)) => "MQTT-3.8.3-2",
+            (C::EmptyList, Some(P::SubAck)) => "MQTT-3.9.3-1",
+            (C::EmptyList, Some(P::Unsubscribe)) => "MQTT-3.10.3-2",
+            (C::EmptyList, Some(P::UnsubAck)) => "MQTT-3.11.3-1",
+            (C::UnknownProtocolName, _) => "MQTT-3.1.2-1",
+            (C::UnsupportedProtocolLevel(_), _) => "MQTT-3.1.2-2",
+            (C::ReservedBits(_), Some(P::Connect)) => "MQTT-3.1.2-3",
+            (C::ReservedBits(_), Some(P::ConnAck)) => "MQTT-3.2.2-1",
+            (C::ReservedBits(_), Some(P::Subscribe)) => "MQTT-3.8.3-5",
+            (C::WillQoSWithoutWill, _) => "MQTT-3.1.2-11",
+            (C::WillRetainWithoutWill, _) => "MQTT-3.1.2-13",
+            (C::InvalidReasonCode(_), Some(P::ConnAck)) => "MQTT-3.2.2-8",
+            (C::InvalidReasonCode(_), Some(P::PubAck)) => "MQTT-3.4.2-1",
+            (C::InvalidReasonCode(_), Some(P::PubRec)) => "MQTT-3.5.2-1",
+            (C::InvalidReasonCode(_), Some(P::PubRel)) => "MQTT-3.6.2-1",
+            (C::InvalidReasonCode(_), Some(P::PubComp)) => "MQTT-3.7.2-1",
+            (C::InvalidReasonCode(_), Some(P::SubAck)) => "MQTT-3.9.3-2",
+            (C::InvalidReasonCode(_), Some(P::UnsubAck)) => "MQTT-3.11.3-2",
+            (C::InvalidReasonCode(_), Some(P::Disconnect)) => "MQTT-3.14.2-1",
+            (C::InvalidReasonCode(_), Some(P::Auth)) => "MQTT-3.15.2-1",
+            (C::SessionPresentWithError, _) => "MQTT-3.2.2-6",
+            (C::InvalidPropertyValue(0x08), _) => "MQTT-3.3.2-14",
+            (C::InvalidPropertyValue(0x23), _) => "MQTT-3.3.2-8",
+            (C::NoLocalOnSharedSubscription, _) => "MQTT-3.8.3-4",
+            _ => return None,
+        })
+    }
+
+    const fn statement_of_v311(&self) -> Option<&'static str> {
+        use DecodeCause as C;
+        use PacketType as P;
+        Some(match (self.cause, self.packet) {
+            (C::InvalidFlags(_), Some(P::PubRel)) => "MQTT-3.6.1-1",
+            (C::InvalidFlags(_), Some(P::Subscribe)) => "MQTT-3.8.1-1",
+            (C::InvalidFlags(_), Some(P::Unsubscribe)) => "MQTT-3.10.1-1",
+            (C::InvalidFlags(_), Some(P::Disconnect)) => "MQTT-3.14.1-1",
+            (C::InvalidFlags(_), _) => "MQTT-2.2.2-2",
+            (C::InvalidUtf8, _) => "MQTT-1.5.3-1",
+            (C::Nul, _) => "MQTT-1.5.3-2",
+            (C::InvalidQoS, Some(P::Publish)) => "MQTT-3.3.1-4",
+            (C::InvalidQoS, Some(P::Connect)) => "MQTT-3.1.2-14",
+            // Printed as "MQTT-3-8.3-4" in the specification.
+            (C::InvalidQoS | C::ReservedBits(_), Some(P::Subscribe)) => "MQTT-3.8.3-4",
+            (C::DupWithoutQoS, _) => "MQTT-3.3.1-2",
+            (C::ZeroPacketId, _) => "MQTT-2.3.1-1",
+            (C::Topic(TopicError::Empty) | C::MissingTopic, _) => "MQTT-4.7.3-1",
+            (C::Topic(TopicError::Nul), _) => "MQTT-4.7.3-2",
+            (C::Topic(TopicError::TooLong(_)), _) => "MQTT-4.7.3-3",
+            (C::Topic(TopicError::WildcardInName), Some(P::Publish)) => "MQTT-3.3.2-2",
+            (C::Topic(TopicError::WildcardInName), _) => "MQTT-4.7.1-1",
+            (C::Topic(TopicError::MultiLevelWildcard), _) => "MQTT-4.7.1-2",
+            (C::Topic(TopicError::SingleLevelWildcard), _) => "MQTT-4.7.1-3",
+            (C::EmptyList, Some(P::Subscribe)) => "MQTT-3.8.3-3",
+            (C::EmptyList, Some(P::SubAck)) => "MQTT-3.8.4-5",
+            (C::EmptyList, Some(P::Unsubscribe)) => "MQTT-3.10.3-2",
+            (C::UnknownProtocolName, _) => "MQTT-3.1.2-1",
+            (C::UnsupportedProtocolLevel(_), _) => "MQTT-3.1.2-2",
+            (C::ReservedBits(_), Some(P::Connect)) => "MQTT-3.1.2-3",
+            (C::WillQoSWithoutWill, _) => "MQTT-3.1.2-13",
+            (C::WillRetainWithoutWill, _) => "MQTT-3.1.2-15",
+            (C::PasswordWithoutUserName, _) => "MQTT-3.1.2-22",
+            (C::EmptyClientId, _) => "MQTT-3.1.3-8",
+            (C::InvalidReasonCode(_), Some(P::SubAck)) => "MQTT-3.9.3-2",
+            (C::SessionPresentWithError, _) => "MQTT-3.2.2-4",
             _ => return None,
         })
     }
@@ -190,14 +223,9 @@ impl DecodeError {
             C::PacketTooLarge { .. } => ReasonCode::PacketTooLarge,
             C::UnknownProtocolName | C::UnsupportedProtocolLevel(_) => ReasonCode::UnsupportedProtocolVersion,
             C::EmptyClientId | C::NoClientId => ReasonCode::ClientIdentifierNotValid,
-            C::Topic(TopicError::WildcardInName | TopicError::Empty) => ReasonCode::TopicNameInvalid,
-            C::Topic(
-                TopicError::MultiLevelWildcard
-                | TopicError::SingleLevelWildcard
-                | TopicError::ShareName
-                | TopicError::ShareWithoutFilter,
-            ) => ReasonCode::TopicFilterInvalid,
             C::InvalidPropertyValue(0x23) => ReasonCode::TopicAliasInvalid,
+            // "It is a Protocol Error if the Maximum QoS field has the value 3"; elsewhere QoS 3 is malformed.
+            C::InvalidQoS if matches!(self.packet, Some(PacketType::Subscribe)) => ReasonCode::ProtocolError,
             C::DuplicateProperty(_)
             | C::InvalidPropertyValue(_)
             | C::AuthenticationDataWithoutMethod
@@ -251,9 +279,8 @@ impl fmt::Display for DecodeCause {
             Self::UnknownProtocolName => f.write_str("neither \"MQTT\" nor \"MQIsdp\""),
             Self::UnsupportedProtocolLevel(level) => write!(f, "protocol level {level} is not supported"),
             Self::ReservedBits(bits) => write!(f, "reserved bits are set in {bits:#010b}"),
-            Self::WillFlagsWithoutWill => {
-                f.write_str("Will QoS or Will Retain are set but the Will Flag is not")
-            }
+            Self::WillQoSWithoutWill => f.write_str("Will QoS is set but the Will Flag is not"),
+            Self::WillRetainWithoutWill => f.write_str("Will Retain is set but the Will Flag is not"),
             Self::PasswordWithoutUserName => f.write_str("a password needs a user name in MQTT 3"),
             Self::EmptyClientId => {
                 f.write_str("an empty client identifier needs Clean Session set to 1 in MQTT 3.1.1")

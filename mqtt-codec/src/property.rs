@@ -338,8 +338,10 @@ struct Invalid {
 
 /// Checks every property and returns which are there.
 fn validate(raw: &[u8], place: Places) -> Result<u64, Invalid> {
+    const METHOD: u64 = 1 << 0x15;
     let mut present = 0u64;
     let mut at = 0;
+    let mut data_at = None;
     while let Some(&id) = raw.get(at) {
         let invalid = |cause| Invalid { cause, id, at };
         // Identifiers are variable-byte integers, but all that exist take one byte.
@@ -351,14 +353,19 @@ fn validate(raw: &[u8], place: Places) -> Result<u64, Invalid> {
             return Err(invalid(DecodeCause::DuplicateProperty(id)));
         }
         present |= 1 << id;
+        if id == 0x16 {
+            data_at = Some(at);
+        }
         let rest = &raw[at + 1..];
         let len = value_len(entry.kind, rest).ok_or(invalid(DecodeCause::Truncated))?;
         check_value(entry.kind, &rest[..len], id).map_err(invalid)?;
         at += 1 + len;
     }
     // Authentication Data needs the method it belongs to.
-    if present & (1 << 0x16) != 0 && present & (1 << 0x15) == 0 {
-        return Err(Invalid { cause: DecodeCause::AuthenticationDataWithoutMethod, id: 0x16, at: 0 });
+    if let Some(at) = data_at
+        && present & METHOD == 0
+    {
+        return Err(Invalid { cause: DecodeCause::AuthenticationDataWithoutMethod, id: 0x16, at });
     }
     Ok(present)
 }

@@ -97,9 +97,13 @@ impl Connect {
         let Some(will_qos) = QoS::from_u8((flags >> WILL_QOS_SHIFT) & 3) else {
             return flag_error(&reader, DecodeCause::InvalidQoS);
         };
-        // [MQTT-3.1.2-11], [MQTT-3.1.2-13]
-        if flags & WILL == 0 && (flags & WILL_RETAIN != 0 || will_qos != QoS::AtMostOnce) {
-            return flag_error(&reader, DecodeCause::WillFlagsWithoutWill);
+        // [MQTT-3.1.2-11]
+        if flags & WILL == 0 && will_qos != QoS::AtMostOnce {
+            return flag_error(&reader, DecodeCause::WillQoSWithoutWill);
+        }
+        // [MQTT-3.1.2-13]
+        if flags & WILL == 0 && flags & WILL_RETAIN != 0 {
+            return flag_error(&reader, DecodeCause::WillRetainWithoutWill);
         }
         // [MQTT-3.1.2-22] of MQTT 3.1.1; MQTT 5.0 allows it
         if flags & PASSWORD != 0 && flags & USER_NAME == 0 && version < Version::V5 {

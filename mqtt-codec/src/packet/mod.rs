@@ -22,6 +22,7 @@ pub use connack::ConnAck;
 pub use connect::{Connect, Will};
 pub use disconnect::Disconnect;
 pub use list::{List, ListItem};
+pub(crate) use publish::check_flags as check_publish_flags;
 pub use publish::{Delivery, Publish};
 pub use subscribe::{RetainHandling, SubAck, Subscribe, Subscription, SubscriptionOptions};
 pub use unsubscribe::{UnsubAck, Unsubscribe};

@@ -86,28 +86,22 @@ impl Publish {
     }
 
     pub(crate) fn read(first_byte: u8, mut reader: Reader) -> Read<Self> {
+        let qos = check_flags(first_byte).map_err(|(cause, field)| reader.error_at(cause, field, 0))?;
         let at = reader.position();
         let topic_bytes = reader.field(TOPIC)?;
         let topic =
             TopicName::from_wire(topic_bytes).map_err(|error| reader.error_at(error.into(), TOPIC, at))?;
-        let delivery = match (first_byte >> 1) & 3 {
-            0 => Delivery::AtMostOnce,
-            1 => Delivery::AtLeastOnce(reader.packet_id()?),
-            2 => Delivery::ExactlyOnce(reader.packet_id()?),
-            // [MQTT-3.3.1-4]
-            _ => return Err(reader.error_at(DecodeCause::InvalidQoS, "QoS", 0)),
+        let delivery = match qos {
+            QoS::AtMostOnce => Delivery::AtMostOnce,
+            QoS::AtLeastOnce => Delivery::AtLeastOnce(reader.packet_id()?),
+            QoS::ExactlyOnce => Delivery::ExactlyOnce(reader.packet_id()?),
         };
-        let dup = first_byte & DUP != 0;
-        // [MQTT-3.3.1-2]
-        if dup && delivery == Delivery::AtMostOnce {
-            return Err(reader.error_at(DecodeCause::DupWithoutQoS, "DUP", 0));
-        }
         let properties = PublishProperties::read(&mut reader)?;
         if topic.is_aliased() && !properties.has(0x23) {
             return Err(reader.error_at(DecodeCause::MissingTopic, TOPIC, at));
         }
         Ok(Self {
-            dup,
+            dup: first_byte & DUP != 0,
             retain: first_byte & RETAIN != 0,
             delivery,
             topic,
@@ -137,6 +131,17 @@ impl Publish {
         if version.has_properties() {
             self.properties.write(out);
         }
+    }
+}
+
+/// Checks the low four bits of the first byte; an error comes with its field.
+pub(crate) const fn check_flags(first_byte: u8) -> Result<QoS, (DecodeCause, &'static str)> {
+    match QoS::from_u8((first_byte >> 1) & 3) {
+        // [MQTT-3.3.1-4]
+        None => Err((DecodeCause::InvalidQoS, "QoS")),
+        // [MQTT-3.3.1-2]
+        Some(QoS::AtMostOnce) if first_byte & DUP != 0 => Err((DecodeCause::DupWithoutQoS, "DUP")),
+        Some(qos) => Ok(qos),
     }
 }
 

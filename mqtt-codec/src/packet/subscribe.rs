@@ -144,7 +144,9 @@ fn check_entries(reader: &Reader) -> Read<usize> {
     let (mut at, mut count) = (0, 0);
     while at < raw.len() {
         let Some(len) = Subscription::len_at(&raw[at..]) else {
-            return Err(reader.error_at(DecodeCause::Truncated, FILTER, start + at));
+            let only_options = TopicFilter::len_at(&raw[at..]).is_some();
+            let (field, at) = if only_options { (OPTIONS, raw.len()) } else { (FILTER, at) };
+            return Err(reader.error_at(DecodeCause::Truncated, field, start + at));
         };
         let filter = &raw[at + 2..at + len - 1];
         check_filter(filter).map_err(|error| reader.error_at(error.into(), FILTER, start + at))?;
