@@ -9,7 +9,7 @@ use bytes::BytesMut;
 
 use super::acks::AckToken;
 use super::closed::{Closed, ProtocolError, PublishError, Timeout};
-use super::common::{Core, CoreEvent};
+use super::common::{Core, CoreEvent, check_alias};
 use crate::codec::{Codec, MAX_PACKET_SIZE};
 use crate::error::EncodeError;
 use crate::message::Message;
@@ -41,6 +41,9 @@ pub struct ClientConfig {
     pub receive_maximum: NonZeroU16,
     /// The highest topic alias the server may use. Default 0, none.
     pub topic_alias_maximum: u16,
+    /// How many topic aliases are set for messages to the server, as far as it allows them; each costs the memory of
+    /// a topic. Messages must not bring aliases of their own then. Default 0: none are set.
+    pub automatic_topic_aliases: u16,
 }
 
 impl Default for ClientConfig {
@@ -51,6 +54,7 @@ impl Default for ClientConfig {
             max_packet_size: MAX_PACKET_SIZE,
             receive_maximum: NonZeroU16::MAX,
             topic_alias_maximum: 0,
+            automatic_topic_aliases: 0,
         }
     }
 }
@@ -109,6 +113,7 @@ struct Server {
     keep_alive: u16,
     maximum_qos: QoS,
     retain_available: bool,
+    topic_alias_maximum: u16,
 }
 
 /// The client's side of one connection.
@@ -154,6 +159,7 @@ impl ClientConnection {
                 keep_alive: connect.keep_alive,
                 maximum_qos: QoS::ExactlyOnce,
                 retain_available: true,
+                topic_alias_maximum: 0,
             },
             clean_start: connect.clean_start,
             authentication_method: connect.properties.authentication_method(),
@@ -250,6 +256,7 @@ impl ClientConnection {
         if message.retain && !self.server.retain_available {
             return Err(PublishError::RetainNotSupported);
         }
+        check_alias(&message, self.server.topic_alias_maximum)?;
         self.core.publish(now, message)
     }
 
@@ -416,7 +423,9 @@ impl ClientConnection {
         let lost = if resumes { Vec::new() } else { self.forget_session() };
         self.phase = Phase::Connected { ping_deadline: None };
         let quota = properties.receive_maximum().map_or(u16::MAX, NonZeroU16::get);
-        self.core.start(now, quota);
+        self.server.topic_alias_maximum = properties.topic_alias_maximum().unwrap_or(0);
+        let aliases = self.server.topic_alias_maximum.min(self.config.automatic_topic_aliases);
+        self.core.start(now, quota, aliases);
         Ok(Some(ClientEvent::Connected { connack: Box::new(connack), lost }))
     }
 

@@ -36,6 +36,17 @@ impl Closed {
     }
 }
 
+impl Closed {
+    /// The other server that this one says to use, in a refusal or a goodbye.
+    pub fn server_reference(&self) -> Option<crate::Str> {
+        match self {
+            Self::Refused(connack) => connack.properties.server_reference(),
+            Self::Peer(disconnect) => disconnect.properties.server_reference(),
+            _ => None,
+        }
+    }
+}
+
 impl fmt::Display for Closed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -192,6 +203,13 @@ pub enum PublishError {
     QoSNotSupported(QoS),
     /// The server does not support retained messages. [MQTT-3.2.2-14]
     RetainNotSupported,
+    /// The message brings a topic alias above what the peer allows. [MQTT-3.3.2-9]
+    TopicAliasAboveMaximum {
+        /// The alias.
+        alias: u16,
+        /// The highest that is allowed.
+        maximum: u16,
+    },
     /// The packet cannot be written: it is larger than the peer takes, above all.
     Encode(EncodeError),
 }
@@ -210,6 +228,9 @@ impl fmt::Display for PublishError {
             Self::NoPacketId => f.write_str("all packet identifiers are in use"),
             Self::QoSNotSupported(maximum) => {
                 write!(f, "the server supports QoS {} at most", maximum.as_u8())
+            }
+            Self::TopicAliasAboveMaximum { alias, maximum } => {
+                write!(f, "topic alias {alias} is above the peer's maximum of {maximum}")
             }
             Self::RetainNotSupported => f.write_str("the server does not support retained messages"),
             Self::Encode(error) => error.fmt(f),

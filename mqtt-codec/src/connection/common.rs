@@ -1,9 +1,9 @@
 //! What both roles have in common: messages in both directions, their acknowledgements, and the end.
 
 use alloc::collections::VecDeque;
-use alloc::vec::Vec;
 
 use super::acks::{AckToken, PendingAcks};
+use super::aliases::{Alias, OwnAliases, PeerAliases};
 use super::closed::{Closed, ProtocolError, PublishError};
 use crate::codec::Codec;
 use crate::error::EncodeError;
@@ -40,9 +40,8 @@ pub(super) struct Core {
     pending_recs: PendingAcks,
     /// How many QoS 1 and 2 messages this side takes at a time.
     receive_maximum: u16,
-    /// The topics of the aliases that the peer has set; its length grows up to the maximum.
-    aliases: Vec<Option<TopicName>>,
-    topic_alias_maximum: u16,
+    peer_aliases: PeerAliases,
+    own_aliases: OwnAliases,
     /// Whether Reason Strings and User Properties may be sent. [MQTT-3.1.2-29]
     pub(super) problem_information: bool,
 }
@@ -81,14 +80,16 @@ impl Core {
             pending_acks: PendingAcks::default(),
             pending_recs: PendingAcks::default(),
             receive_maximum,
-            aliases: Vec::new(),
-            topic_alias_maximum,
+            peer_aliases: PeerAliases::new(topic_alias_maximum),
+            own_aliases: OwnAliases::default(),
             problem_information: true,
         }
     }
 
-    /// The connection is established: resumes the session, with this many messages allowed at a time.
-    pub(super) fn start(&mut self, now: Instant, quota: u16) {
+    /// The connection is established: resumes the session, with this many messages allowed at a time, and sets
+    /// up to `aliases` topic aliases by itself.
+    pub(super) fn start(&mut self, now: Instant, quota: u16, aliases: u16) {
+        self.own_aliases = OwnAliases::new(aliases);
         self.session.epoch = self.session.epoch.wrapping_add(1);
         self.quota = quota;
         self.resend = self.session.outbound.in_order();
@@ -106,7 +107,8 @@ impl Core {
         if self.is_open() {
             self.session.outbound.end_connection();
             self.resend = VecDeque::new();
-            self.aliases = Vec::new();
+            self.peer_aliases.clear();
+            self.own_aliases = OwnAliases::default();
             self.end = End::Pending(closed);
         }
     }
@@ -165,8 +167,7 @@ impl Core {
         message: Message,
     ) -> Result<Option<PacketId>, PublishError> {
         if message.qos == QoS::AtMostOnce {
-            self.sent_at = now;
-            self.transmit.publish(&self.codec, &message.into_publish(Delivery::AtMostOnce))?;
+            self.send_publish(now, &message.into_publish(Delivery::AtMostOnce))?;
             return Ok(None);
         }
         if self.send_quota() == 0 {
@@ -177,12 +178,36 @@ impl Core {
             QoS::ExactlyOnce => Delivery::ExactlyOnce(id),
             _ => Delivery::AtLeastOnce(id),
         };
-        let publish = message.into_publish(delivery);
-        self.sent_at = now;
-        self.transmit.publish(&self.codec, &publish)?;
+        let mut publish = message.into_publish(delivery);
+        if publish.topic.is_aliased() {
+            // On the next connection nobody would know what it was.
+            return Err(EncodeError::MissingTopic.into());
+        }
+        self.send_publish(now, &publish)?;
+        publish.properties.remove(0x23);
         self.session.outbound.insert(InFlight::Publish(publish), true);
         self.quota -= 1;
         Ok(Some(id))
+    }
+
+    /// Sends a message, by its alias if it has one. The session keeps it by its name, since an alias does not
+    /// outlive the connection. [MQTT-3.3.2-7]
+    fn send_publish(&mut self, now: Instant, publish: &Publish) -> Result<(), EncodeError> {
+        let alias = self.own_aliases.choose(&publish.topic);
+        match alias {
+            Alias::None => self.transmit.publish(&self.codec, publish)?,
+            Alias::New(number) | Alias::Known(number) => {
+                let mut aliased = publish.clone();
+                aliased.properties = aliased.properties.with_topic_alias(number);
+                if matches!(alias, Alias::Known(_)) {
+                    aliased.topic = TopicName::ALIASED;
+                }
+                self.transmit.publish(&self.codec, &aliased)?;
+                self.own_aliases.used(&publish.topic, alias);
+            }
+        }
+        self.sent_at = now;
+        Ok(())
     }
 
     /// How many QoS 1 and 2 messages may be published now. None overtakes one that is sent again.
@@ -202,8 +227,7 @@ impl Core {
                     }
                     // [MQTT-3.3.1-1]
                     let again = Publish { dup: true, ..publish.clone() };
-                    self.sent_at = now;
-                    if self.transmit.publish(&self.codec, &again).is_err() {
+                    if self.send_publish(now, &again).is_err() {
                         // Larger than the peer takes now. [MQTT-3.1.2-25]: it counts as delivered.
                         self.session.outbound.remove(id);
                         self.undeliverable.push_back(id);
@@ -242,7 +266,7 @@ impl Core {
     }
 
     fn on_publish(&mut self, now: Instant, mut publish: Publish) -> Handled {
-        self.resolve_alias(&mut publish)?;
+        self.peer_aliases.resolve(&mut publish)?;
         let (dup, delivery) = (publish.dup, publish.delivery);
         let token = |packet_id, epoch| Some(AckToken { packet_id, qos: delivery.qos(), epoch });
         let epoch = self.session.epoch;
@@ -274,28 +298,6 @@ impl Core {
             },
         };
         Ok(Some(CoreEvent::Publish { message: publish.into(), dup, token }))
-    }
-
-    /// Puts the topic in the place of the alias, which means nothing beyond this connection.
-    fn resolve_alias(&mut self, publish: &mut Publish) -> Result<(), ProtocolError> {
-        let Some(alias) = publish.properties.topic_alias() else { return Ok(()) };
-        let (alias, maximum) = (alias.get(), self.topic_alias_maximum);
-        // [MQTT-3.3.2-9], [MQTT-3.3.2-11]
-        if alias > maximum {
-            return Err(ProtocolError::TopicAliasAboveMaximum { alias, maximum });
-        }
-        let index = usize::from(alias) - 1;
-        if publish.topic.is_aliased() {
-            let known = self.aliases.get(index).and_then(Option::as_ref);
-            publish.topic = known.ok_or(ProtocolError::UnknownTopicAlias(alias))?.clone();
-        } else {
-            if self.aliases.len() <= index {
-                self.aliases.resize(index + 1, None);
-            }
-            self.aliases[index] = Some(publish.topic.detached());
-        }
-        publish.properties.remove(0x23);
-        Ok(())
     }
 
     /// [MQTT-3.3.4-7], [MQTT-3.3.4-9]; before MQTT 5.0 there is no such limit and identifiers alone bound it
@@ -396,6 +398,16 @@ impl Core {
             self.pump_resend(now);
         }
         CoreEvent::Acknowledged { packet_id, reason }
+    }
+}
+
+/// An application may set aliases itself, up to what the peer allows. [MQTT-3.3.2-9], [MQTT-3.3.2-11]
+pub(super) fn check_alias(message: &Message, maximum: u16) -> Result<(), PublishError> {
+    match message.properties.topic_alias() {
+        Some(alias) if alias.get() > maximum => {
+            Err(PublishError::TopicAliasAboveMaximum { alias: alias.get(), maximum })
+        }
+        _ => Ok(()),
     }
 }
 

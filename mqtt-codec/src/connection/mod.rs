@@ -1,6 +1,7 @@
 //! The protocol of one connection, without IO: bytes and time go in, events and bytes come out.
 
 mod acks;
+mod aliases;
 mod client;
 mod closed;
 mod common;

@@ -8,7 +8,7 @@ use bytes::BytesMut;
 
 use super::acks::AckToken;
 use super::closed::{Closed, ProtocolError, PublishError, Timeout};
-use super::common::{Core, CoreEvent};
+use super::common::{Core, CoreEvent, check_alias};
 use crate::codec::{Codec, MAX_PACKET_SIZE};
 use crate::error::{DecodeCause, DecodeError, EncodeError};
 use crate::message::Message;
@@ -31,6 +31,9 @@ pub struct ServerConfig {
     pub receive_maximum: NonZeroU16,
     /// The highest topic alias a client may use; each costs the memory of a topic. Default 0, none.
     pub topic_alias_maximum: u16,
+    /// How many topic aliases are set for messages to the client, as far as it allows them; each costs the memory of
+    /// a topic. Messages must not bring aliases of their own then. Default 0: none are set.
+    pub automatic_topic_aliases: u16,
 }
 
 impl Default for ServerConfig {
@@ -40,6 +43,7 @@ impl Default for ServerConfig {
             max_packet_size: MAX_PACKET_SIZE,
             receive_maximum: NonZeroU16::MAX,
             topic_alias_maximum: 0,
+            automatic_topic_aliases: 0,
         }
     }
 }
@@ -100,6 +104,7 @@ struct Client {
     keep_alive: u16,
     receive_maximum: u16,
     max_packet_size: u32,
+    topic_alias_maximum: u16,
     session_expiry: u32,
     authentication_method: Option<Str>,
 }
@@ -153,6 +158,7 @@ impl ServerConnection {
             keep_alive: 0,
             receive_maximum: u16::MAX,
             max_packet_size: MAX_PACKET_SIZE,
+            topic_alias_maximum: 0,
             session_expiry: 0,
             authentication_method: None,
         };
@@ -271,7 +277,8 @@ impl ServerConnection {
             return;
         }
         self.core.received_at = now;
-        self.core.start(now, self.client.receive_maximum);
+        let aliases = self.client.topic_alias_maximum.min(self.config.automatic_topic_aliases);
+        self.core.start(now, self.client.receive_maximum, aliases);
     }
 
     /// Refuses the client and closes. [MQTT-3.2.2-7]
@@ -286,6 +293,7 @@ impl ServerConnection {
     /// Sends a message. Returns the identifier by which [`ServerEvent::Acknowledged`] names it, for QoS 1 and 2.
     pub fn publish(&mut self, now: Instant, message: Message) -> Result<Option<PacketId>, PublishError> {
         self.check_connected()?;
+        check_alias(&message, self.client.topic_alias_maximum)?;
         self.core.publish(now, message)
     }
 
@@ -384,6 +392,7 @@ impl ServerConnection {
             keep_alive: connect.keep_alive,
             receive_maximum: properties.receive_maximum().map_or(u16::MAX, NonZeroU16::get),
             max_packet_size: properties.maximum_packet_size().map_or(MAX_PACKET_SIZE, NonZeroU32::get),
+            topic_alias_maximum: properties.topic_alias_maximum().unwrap_or(0),
             session_expiry: properties.session_expiry_interval().unwrap_or(0),
             authentication_method: properties.authentication_method(),
         };

@@ -2,10 +2,11 @@
 
 use std::num::NonZeroU16;
 
+use bytes::Buf;
 use mqttkit_codec::{
-    Binary, ClientConfig, ClientEvent, Closed, ConnAck, Connect, Message, ProtocolError, PublishProperties,
-    QoS, ReasonCode, ServerConfig, ServerEvent, Session, SubAck, SubscribeProperties, Subscription,
-    TopicFilter, TopicName, UnsubAck, UnsubscribeProperties, Version, Will, WillProperties,
+    Binary, ClientConfig, ClientEvent, Closed, ConnAck, Connect, Message, ProtocolError, PublishError,
+    PublishProperties, QoS, ReasonCode, ServerConfig, ServerEvent, Session, SubAck, SubscribeProperties,
+    Subscription, TopicFilter, TopicName, UnsubAck, UnsubscribeProperties, Version, Will, WillProperties,
 };
 
 use crate::{Pair, VERSIONS, message, text, token_of, topic};
@@ -127,4 +128,88 @@ fn a_will_becomes_a_message_without_its_delay() {
     will.properties = properties;
     let message = Message::from(will);
     assert_eq!(message.properties, PublishProperties::new().with_message_expiry_interval(9));
+}
+
+/// A pair in which both sides set aliases by themselves and allow two.
+fn aliasing_pair() -> Pair {
+    let mut client = ClientConfig::default();
+    client.topic_alias_maximum = 2;
+    client.automatic_topic_aliases = 10;
+    let mut server = ServerConfig::default();
+    server.topic_alias_maximum = 2;
+    server.automatic_topic_aliases = 10;
+    let mut pair = Pair::with(client, server, Connect::new(Version::V5, text("c")), Session::new());
+    pair.establish(ConnAck::accepted(false), Session::new());
+    pair
+}
+
+#[test]
+fn aliases_are_set_by_themselves_and_nobody_sees_them() {
+    // [MQTT-3.3.2-10], [MQTT-3.1.2-27]
+    let mut pair = aliasing_pair();
+    let name = "a/rather/long/topic/name";
+    let mut sizes = Vec::new();
+    for number in 0..3 {
+        let message = Message::new(topic(name), number.to_string()).with_qos(QoS::AtLeastOnce);
+        pair.client.publish(pair.now, message.clone()).unwrap();
+        pair.server.publish(pair.now, message).unwrap();
+        sizes.push(pair.client.transmit().remaining());
+        pair.run();
+    }
+    assert!(sizes[1] < sizes[0] - name.len() + 1 && sizes[1] == sizes[2], "{sizes:?}");
+    for event in &pair.server_events {
+        let ServerEvent::Publish { message, .. } = event else { continue };
+        assert_eq!((message.topic.as_str(), message.properties.is_empty()), (name, true));
+    }
+    assert_eq!(pair.payloads_at_server(), ["0", "1", "2"]);
+}
+
+#[test]
+fn more_topics_than_aliases_all_arrive_by_their_names() {
+    let mut pair = aliasing_pair();
+    let names: Vec<_> = (0..40).map(|number| format!("topic/number/{}", number * 7 % 5)).collect();
+    for name in &names {
+        pair.client.publish(pair.now, Message::new(topic(name), "x")).unwrap();
+    }
+    pair.run();
+    let arrived: Vec<_> = pair
+        .server_events
+        .iter()
+        .map(|event| match event {
+            ServerEvent::Publish { message, .. } => message.topic.to_string(),
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    assert_eq!(arrived, names);
+}
+
+#[test]
+fn an_alias_does_not_outlive_its_connection() {
+    // [MQTT-3.3.2-7]
+    let mut connect = Connect::new(Version::V5, text("c"));
+    connect.clean_start = false;
+    let mut client = ClientConfig::default();
+    client.automatic_topic_aliases = 4;
+    let mut server = ServerConfig::default();
+    server.topic_alias_maximum = 4;
+    let mut pair = Pair::with(client.clone(), server.clone(), connect.clone(), Session::new());
+    pair.establish(ConnAck::accepted(false), Session::new());
+    pair.client.publish(pair.now, Message::new(topic("some/topic"), "1")).unwrap();
+    pair.client.publish(pair.now, Message::new(topic("some/topic"), "2").with_qos(QoS::ExactlyOnce)).unwrap();
+    pair.cut();
+    let mut pair = Pair::with(client, server, connect, pair.client.take_session());
+    pair.establish(ConnAck::accepted(true), Session::new());
+    let Some(ServerEvent::Publish { message, dup, .. }) = pair.server_events.pop_front() else { panic!() };
+    assert_eq!((message.topic.as_str(), dup), ("some/topic", true));
+}
+
+#[test]
+fn an_alias_above_the_peers_maximum_is_not_sent() {
+    // [MQTT-3.3.2-9]
+    let mut pair = Pair::established(Version::V5);
+    let properties = PublishProperties::new().with_topic_alias(NonZeroU16::MIN);
+    let message = Message::new(topic("t"), "").with_properties(properties);
+    let refused = Err(PublishError::TopicAliasAboveMaximum { alias: 1, maximum: 0 });
+    assert_eq!(pair.client.publish(pair.now, message.clone()), refused);
+    assert_eq!(pair.server.publish(pair.now, message), refused);
 }
