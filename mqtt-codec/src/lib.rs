@@ -120,7 +120,7 @@ pub use property::{
     PropertySet, PublishProperties, SubscribeProperties, UnsubscribeProperties, WillProperties, set,
 };
 pub use reason::ReasonCode;
-pub use session::Session;
+pub use session::{Incoming, Outgoing, Session, SessionState, SessionStateError};
 pub use text::{Binary, Str, TextError};
 pub use topic::{FilterMap, TopicError, TopicFilter, TopicName, matches};
 pub use transmit::Transmit;

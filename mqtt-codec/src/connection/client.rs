@@ -44,6 +44,9 @@ pub struct ClientConfig {
     /// How many topic aliases are set for messages to the server, as far as it allows them; each costs the memory of
     /// a topic. Messages must not bring aliases of their own then. Default 0: none are set.
     pub automatic_topic_aliases: u16,
+    /// Whether every message is acknowledged as soon as its event is taken, which then carries no token. Default
+    /// false: the application acknowledges when the message is in safe hands.
+    pub automatic_acknowledgement: bool,
 }
 
 impl Default for ClientConfig {
@@ -55,6 +58,7 @@ impl Default for ClientConfig {
             receive_maximum: NonZeroU16::MAX,
             topic_alias_maximum: 0,
             automatic_topic_aliases: 0,
+            automatic_acknowledgement: false,
         }
     }
 }
@@ -149,6 +153,7 @@ impl ClientConnection {
             session.clear();
         }
         let mut core = Core::new(codec, config.receive_maximum.get(), config.topic_alias_maximum, now);
+        core.automatic_acknowledgement = config.automatic_acknowledgement;
         core.session = session;
         let connect = with_limits(connect, &config);
         core.send(now, &connect)?;
@@ -187,6 +192,10 @@ impl ClientConnection {
         if self.poll_timeout().is_none_or(|deadline| now < deadline) {
             return;
         }
+        self.core.continue_drain(now);
+        if self.protocol_deadline().is_none_or(|deadline| now < deadline) || self.is_closed() {
+            return;
+        }
         match self.phase {
             Phase::Connecting { .. } => self.core.close(Closed::Timeout(Timeout::ConnAck)),
             Phase::Connected { ping_deadline: Some(_) } => {
@@ -211,6 +220,11 @@ impl ClientConnection {
         if !self.core.is_open() {
             return None;
         }
+        self.protocol_deadline().into_iter().chain(self.core.drain_deadline()).min()
+    }
+
+    /// The deadline of a packet that is due, from either side.
+    fn protocol_deadline(&self) -> Option<Instant> {
         match self.phase {
             Phase::Connecting { deadline } | Phase::Connected { ping_deadline: Some(deadline) } => {
                 Some(deadline)
@@ -292,6 +306,7 @@ impl ClientConnection {
     /// Acknowledges a message: PUBACK or PUBREC with this reason, as soon as those before it are acknowledged.
     pub fn ack(&mut self, now: Instant, token: AckToken, reason: ReasonCode) {
         self.core.ack(now, token, reason);
+        self.core.continue_drain(now);
     }
 
     /// Sends a step of an enhanced authentication.
@@ -305,6 +320,16 @@ impl ClientConnection {
     /// Says goodbye and closes. What was not acknowledged stays in the session.
     pub fn disconnect(&mut self, now: Instant, disconnect: &Disconnect) {
         self.core.disconnect(now, disconnect, Closed::Local(disconnect.reason));
+    }
+
+    /// Ends the connection gracefully: no more messages are taken, and the goodbye is said when those in flight, in
+    /// both directions, are complete, or at the deadline. What is not complete then stays in the session.
+    pub fn drain(&mut self, now: Instant, disconnect: Disconnect, deadline: Instant) {
+        if self.is_connected() {
+            self.core.drain(now, disconnect, deadline);
+        } else {
+            self.disconnect(now, &disconnect);
+        }
     }
 
     /// What must be kept to resume; an empty session is left behind.
@@ -330,8 +355,12 @@ impl ClientConnection {
                 Ok(Some(packet)) => {
                     self.alive(now);
                     match self.handle(now, packet) {
-                        Ok(None) => {}
-                        Ok(event) => return event,
+                        Ok(event) => {
+                            self.core.continue_drain(now);
+                            if event.is_some() {
+                                return event;
+                            }
+                        }
                         Err(error) => self.fail(now, error),
                     }
                 }

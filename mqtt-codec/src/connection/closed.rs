@@ -194,6 +194,8 @@ impl core::error::Error for ProtocolError {}
 pub enum PublishError {
     /// There is no connection yet, or no more.
     NotConnected,
+    /// The connection completes what is in flight and then ends.
+    Draining,
     /// As many messages as the peer's Receive Maximum allows are in flight: try again after the next
     /// acknowledgement. [MQTT-3.3.4-7]
     QuotaExhausted,
@@ -224,6 +226,7 @@ impl fmt::Display for PublishError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NotConnected => f.write_str("not connected"),
+            Self::Draining => f.write_str("the connection is about to end"),
             Self::QuotaExhausted => f.write_str("as many messages as the peer allows are unacknowledged"),
             Self::NoPacketId => f.write_str("all packet identifiers are in use"),
             Self::QoSNotSupported(maximum) => {

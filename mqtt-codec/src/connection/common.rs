@@ -30,6 +30,8 @@ pub(super) struct Core {
     pub(super) sent_at: Instant,
     /// Where the end of the connection stands.
     end: End,
+    /// The goodbye that waits for what is in flight, and when it waits no longer.
+    drain: Option<(Disconnect, Instant)>,
     /// How many more QoS 1 and 2 messages the peer takes now.
     quota: u16,
     /// Messages of an earlier connection that must be sent again before new ones.
@@ -42,6 +44,8 @@ pub(super) struct Core {
     receive_maximum: u16,
     peer_aliases: PeerAliases,
     own_aliases: OwnAliases,
+    /// Whether messages are acknowledged without being asked.
+    pub(super) automatic_acknowledgement: bool,
     /// Whether Reason Strings and User Properties may be sent. [MQTT-3.1.2-29]
     pub(super) problem_information: bool,
 }
@@ -74,6 +78,7 @@ impl Core {
             received_at: now,
             sent_at: now,
             end: End::Open,
+            drain: None,
             quota: 0,
             resend: VecDeque::new(),
             undeliverable: VecDeque::new(),
@@ -82,6 +87,7 @@ impl Core {
             receive_maximum,
             peer_aliases: PeerAliases::new(topic_alias_maximum),
             own_aliases: OwnAliases::default(),
+            automatic_acknowledgement: false,
             problem_information: true,
         }
     }
@@ -133,6 +139,34 @@ impl Core {
         }
     }
 
+    /// Takes no more messages, and says goodbye when all in flight are complete or at the deadline.
+    pub(super) fn drain(&mut self, now: Instant, disconnect: Disconnect, deadline: Instant) {
+        self.drain = Some((disconnect, deadline));
+        self.continue_drain(now);
+    }
+
+    pub(super) fn is_draining(&self) -> bool {
+        self.drain.is_some()
+    }
+
+    /// When the goodbye waits no longer.
+    pub(super) fn drain_deadline(&self) -> Option<Instant> {
+        self.drain.as_ref().map(|&(_, deadline)| deadline)
+    }
+
+    /// Says the goodbye if it is time for it.
+    pub(super) fn continue_drain(&mut self, now: Instant) {
+        let Some((_, deadline)) = &self.drain else { return };
+        let unanswered = self.pending_acks.len() + self.session.inbound.len();
+        if now < *deadline && self.session.outbound.messages() + unanswered > 0 {
+            return;
+        }
+        if let Some((disconnect, _)) = self.drain.take() {
+            let reason = disconnect.reason;
+            self.disconnect(now, &disconnect, Closed::Local(reason));
+        }
+    }
+
     // ---- sending
 
     pub(super) fn send<P: EncodePacket>(&mut self, now: Instant, packet: &P) -> Result<(), EncodeError> {
@@ -166,6 +200,9 @@ impl Core {
         now: Instant,
         message: Message,
     ) -> Result<Option<PacketId>, PublishError> {
+        if self.is_draining() {
+            return Err(PublishError::Draining);
+        }
         if message.qos == QoS::AtMostOnce {
             self.send_publish(now, &message.into_publish(Delivery::AtMostOnce))?;
             return Ok(None);
@@ -296,6 +333,13 @@ impl Core {
                     return Ok(None);
                 }
             },
+        };
+        let token = match token {
+            Some(token) if self.automatic_acknowledgement => {
+                self.ack(now, token, ReasonCode::Success);
+                None
+            }
+            token => token,
         };
         Ok(Some(CoreEvent::Publish { message: publish.into(), dup, token }))
     }

@@ -34,6 +34,9 @@ pub struct ServerConfig {
     /// How many topic aliases are set for messages to the client, as far as it allows them; each costs the memory of
     /// a topic. Messages must not bring aliases of their own then. Default 0: none are set.
     pub automatic_topic_aliases: u16,
+    /// Whether every message is acknowledged as soon as its event is taken, which then carries no token. Default
+    /// false: the application acknowledges when the message is in safe hands.
+    pub automatic_acknowledgement: bool,
 }
 
 impl Default for ServerConfig {
@@ -44,6 +47,7 @@ impl Default for ServerConfig {
             receive_maximum: NonZeroU16::MAX,
             topic_alias_maximum: 0,
             automatic_topic_aliases: 0,
+            automatic_acknowledgement: false,
         }
     }
 }
@@ -152,7 +156,8 @@ impl ServerConnection {
         // The version is a guess until CONNECT says it.
         let mut codec = Codec::new(Version::V311);
         codec.set_max_incoming(config.max_packet_size);
-        let core = Core::new(codec, config.receive_maximum.get(), config.topic_alias_maximum, now);
+        let mut core = Core::new(codec, config.receive_maximum.get(), config.topic_alias_maximum, now);
+        core.automatic_acknowledgement = config.automatic_acknowledgement;
         let phase = Phase::AwaitConnect { deadline: now + config.connect_timeout };
         let client = Client {
             keep_alive: 0,
@@ -190,8 +195,12 @@ impl ServerConnection {
                 Ok(Some(packet)) => {
                     self.core.received_at = now;
                     match self.handle(now, packet) {
-                        Ok(None) => {}
-                        Ok(event) => return event,
+                        Ok(event) => {
+                            self.core.continue_drain(now);
+                            if event.is_some() {
+                                return event;
+                            }
+                        }
                         Err(error) => self.fail(now, error),
                     }
                 }
@@ -203,6 +212,10 @@ impl ServerConnection {
     /// Tells that [`poll_timeout`](Self::poll_timeout) has passed; it does no harm if it has not.
     pub fn handle_timeout(&mut self, now: Instant) {
         if self.poll_timeout().is_none_or(|deadline| now < deadline) {
+            return;
+        }
+        self.core.continue_drain(now);
+        if self.protocol_deadline().is_none_or(|deadline| now < deadline) || self.is_closed() {
             return;
         }
         match self.phase {
@@ -225,6 +238,11 @@ impl ServerConnection {
         if !self.core.is_open() {
             return None;
         }
+        self.protocol_deadline().into_iter().chain(self.core.drain_deadline()).min()
+    }
+
+    /// The deadline of a packet that is due from the client.
+    fn protocol_deadline(&self) -> Option<Instant> {
         match self.phase {
             Phase::AwaitConnect { deadline } | Phase::Authenticating { deadline } => Some(deadline),
             // [MQTT-3.1.2-22]: one and a half times the keep-alive
@@ -305,6 +323,7 @@ impl ServerConnection {
     /// Acknowledges a message: PUBACK or PUBREC with this reason, as soon as those before it are acknowledged.
     pub fn ack(&mut self, now: Instant, token: AckToken, reason: ReasonCode) {
         self.core.ack(now, token, reason);
+        self.core.continue_drain(now);
     }
 
     /// Answers a SUBSCRIBE.
@@ -333,6 +352,16 @@ impl ServerConnection {
     /// Ends the connection, with a DISCONNECT where the version has one for servers.
     pub fn disconnect(&mut self, now: Instant, disconnect: &Disconnect) {
         self.say_goodbye(now, disconnect, Closed::Local(disconnect.reason));
+    }
+
+    /// Ends the connection gracefully: no more messages are taken, and the goodbye is said when those in flight, in
+    /// both directions, are complete, or at the deadline. What is not complete then stays in the session.
+    pub fn drain(&mut self, now: Instant, disconnect: Disconnect, deadline: Instant) {
+        if self.check_connected().is_ok() {
+            self.core.drain(now, disconnect, deadline);
+        } else {
+            self.disconnect(now, &disconnect);
+        }
     }
 
     /// What must be kept for the client to resume; an empty session is left behind.

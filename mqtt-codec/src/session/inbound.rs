@@ -34,6 +34,11 @@ impl Inbound {
         self.received.is_empty()
     }
 
+    /// In ascending order of the identifiers.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (PacketId, Received)> + '_ {
+        self.received.iter().map(|(&id, &state)| (id, state))
+    }
+
     pub(crate) fn get(&self, id: PacketId) -> Option<Received> {
         self.received.get(&id).copied()
     }

@@ -1,8 +1,10 @@
 //! What outlives a connection: the messages in flight in both directions, and their identifiers.
 
+mod export;
 mod inbound;
 mod outbound;
 
+pub use export::{Incoming, Outgoing, SessionState, SessionStateError};
 pub(crate) use inbound::{Inbound, Received};
 pub(crate) use outbound::{InFlight, Outbound};
 

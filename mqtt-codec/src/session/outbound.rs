@@ -44,6 +44,24 @@ pub(crate) struct Outbound {
 }
 
 impl Outbound {
+    /// Brings back messages in the order they were first sent. Fails with an identifier that stands twice.
+    pub(crate) fn restore(messages: Vec<(PacketId, InFlight)>) -> Result<Self, PacketId> {
+        let len = messages.iter().map(|(id, _)| index(*id) + 1).max().unwrap_or(0);
+        let mut outbound = Self { messages: messages.len(), ..Self::default() };
+        outbound.slots.resize_with(len, || Slot { order: 0, counted: false, entry: None });
+        for (id, entry) in messages {
+            let slot = &mut outbound.slots[index(id)];
+            if slot.entry.is_some() {
+                return Err(id);
+            }
+            outbound.next_order += 1;
+            *slot = Slot { order: outbound.next_order, counted: false, entry: Some(entry) };
+        }
+        let free = (0..u16::MAX).zip(&outbound.slots).filter(|(_, slot)| slot.entry.is_none());
+        outbound.free = free.map(|(index, _)| index).collect();
+        Ok(outbound)
+    }
+
     /// How many messages are in flight.
     pub(crate) fn messages(&self) -> usize {
         self.messages

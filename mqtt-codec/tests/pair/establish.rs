@@ -5,11 +5,11 @@ use std::time::Duration;
 use bytes::{Buf, BytesMut};
 use mqttkit_codec::{
     ClientEvent, Closed, Codec, ConnAck, Connect, Disconnect, Instant, Packet, PacketId, PacketType,
-    ProtocolError, ReasonCode, ServerConfig, ServerConnection, ServerEvent, Session, SubAck, Timeout,
-    Version,
+    ProtocolError, PublishError, QoS, ReasonCode, ServerConfig, ServerConnection, ServerEvent, Session,
+    SubAck, Timeout, Version,
 };
 
-use crate::{Pair, VERSIONS, text};
+use crate::{Pair, VERSIONS, message, text, token_of};
 
 #[test]
 fn a_silent_client_is_closed_before_its_connect() {
@@ -163,4 +163,37 @@ fn packets_of_the_other_role_are_refused() {
     pair.run();
     let expected = ProtocolError::UnexpectedPacket(PacketType::PingReq);
     assert_eq!(pair.client_closed(), Some(Closed::Protocol(expected)));
+}
+
+#[test]
+fn a_drained_connection_ends_when_all_is_acknowledged() {
+    let mut pair = Pair::established(Version::V5);
+    pair.acks = false;
+    pair.client.publish(pair.now, message(0, QoS::AtLeastOnce)).unwrap();
+    let goodbye = Disconnect::new(ReasonCode::NORMAL_DISCONNECTION);
+    let deadline = pair.now + Duration::from_secs(5);
+    pair.client.drain(pair.now, goodbye, deadline);
+    pair.run();
+    assert!(!pair.client.is_closed(), "its message is not acknowledged");
+    assert_eq!(pair.client.publish(pair.now, message(1, QoS::AtMostOnce)), Err(PublishError::Draining));
+    let token = token_of(pair.server_events.front());
+    pair.server.ack(pair.now, token, ReasonCode::Success);
+    pair.run();
+    assert_eq!(pair.client_closed(), Some(Closed::Local(ReasonCode::NORMAL_DISCONNECTION)));
+    assert!(!pair.server_closed().unwrap().publishes_will());
+}
+
+#[test]
+fn a_drained_connection_ends_at_the_deadline_all_the_same() {
+    let mut pair = Pair::established(Version::V5);
+    pair.acks = false;
+    pair.server.publish(pair.now, message(0, QoS::ExactlyOnce)).unwrap();
+    let deadline = pair.now + Duration::from_secs(5);
+    pair.server.drain(pair.now, Disconnect::new(ReasonCode::ServerShuttingDown), deadline);
+    pair.run();
+    assert_eq!(pair.server.poll_timeout(), Some(deadline));
+    pair.next_deadline();
+    let Some(Closed::Peer(goodbye)) = pair.client_closed() else { panic!() };
+    assert_eq!(goodbye.reason, ReasonCode::ServerShuttingDown);
+    assert_eq!(pair.server.take_session().in_flight(), 1, "kept for the next connection");
 }

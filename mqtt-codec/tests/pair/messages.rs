@@ -213,3 +213,18 @@ fn an_alias_above_the_peers_maximum_is_not_sent() {
     assert_eq!(pair.client.publish(pair.now, message.clone()), refused);
     assert_eq!(pair.server.publish(pair.now, message), refused);
 }
+
+#[test]
+fn messages_are_acknowledged_without_being_asked() {
+    let mut server = ServerConfig::default();
+    server.automatic_acknowledgement = true;
+    let mut pair =
+        Pair::with(ClientConfig::default(), server, Connect::new(Version::V5, text("c")), Session::new());
+    pair.establish(ConnAck::accepted(false), Session::new());
+    pair.acks = false;
+    pair.client.publish(pair.now, message(0, QoS::AtLeastOnce)).unwrap();
+    pair.client.publish(pair.now, message(1, QoS::ExactlyOnce)).unwrap();
+    pair.run();
+    assert!(matches!(pair.server_events.front(), Some(ServerEvent::Publish { token: None, .. })));
+    assert_eq!(pair.acknowledged_at_client(), [ReasonCode::Success; 2]);
+}

@@ -110,3 +110,22 @@ fn a_message_too_large_for_the_resumed_connection_is_told_of() {
     assert_eq!(pair.acknowledged_at_client(), [ReasonCode::PacketTooLarge]);
     assert!(pair.client.take_session().is_empty());
 }
+
+#[test]
+fn a_session_resumes_from_its_stored_form() {
+    let mut connect = Connect::new(Version::V311, text("c"));
+    connect.clean_start = false;
+    let mut pair = Pair::new(connect.clone(), Session::new());
+    pair.establish(ConnAck::accepted(false), Session::new());
+    for number in 0..3 {
+        pair.client.publish(pair.now, message(number, QoS::ExactlyOnce)).unwrap();
+    }
+    pair.cut();
+    let stored = (pair.client.take_session().export(), pair.server.take_session().export());
+    assert_eq!(stored.0.outgoing.len(), 3);
+    let mut pair = Pair::new(connect, Session::import(stored.0).unwrap());
+    pair.establish(ConnAck::accepted(true), Session::import(stored.1).unwrap());
+    pair.run();
+    assert_eq!(pair.payloads_at_server(), ["0", "1", "2"]);
+    assert!(pair.client.take_session().is_empty());
+}
