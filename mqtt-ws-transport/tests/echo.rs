@@ -128,8 +128,9 @@ async fn every_scheme_over_a_hostile_stream() {
             });
             let endpoint = format!("{scheme}://localhost").parse().unwrap();
             let stream = Hostile::new(near, seed + 10, max);
-            let mut link =
-                connect_over(&TokioRuntime::new(), stream, &endpoint, &client_options).await.unwrap_or_else(|error| panic!("{scheme}, {max} bytes at a time: {error}"));
+            let mut link = connect_over(&TokioRuntime::new(), stream, &endpoint, &client_options)
+                .await
+                .unwrap_or_else(|error| panic!("{scheme}, {max} bytes at a time: {error}"));
             exchange(&mut link, data, seed).await;
             link.finish().await.unwrap();
             server.await.unwrap().unwrap_or_else(|error| panic!("{scheme}, {max} bytes at a time: {error}"));

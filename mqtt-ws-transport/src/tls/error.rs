@@ -101,7 +101,8 @@ pub enum TlsConfigError {
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum TlsError {
-    /// The peer's certificate comes from an authority that is not trusted, or is self-signed.
+    /// The peer's certificate comes from an authority that is not trusted, or from an older or newer one of the same
+    /// name, or is self-signed.
     UnknownIssuer,
     /// The server's certificate is for another host.
     WrongName {
@@ -187,7 +188,9 @@ impl TlsError {
     /// One sentence that says what to do.
     pub fn hint(&self) -> String {
         match self {
-            Self::UnknownIssuer => "Give the CA that signed the certificate as a trusted CA".to_owned(),
+            Self::UnknownIssuer => {
+                "Give the CA that signed the certificate as a trusted CA, in its present version".to_owned()
+            }
             Self::WrongName { presented, .. } => match presented.iter().find_map(|name| dns_name(name)) {
                 Some(name) => format!("Connect to {name}, or have a certificate made for this host"),
                 None => "Connect to the name in the certificate, or have one made for this host".to_owned(),
@@ -239,7 +242,8 @@ impl TlsError {
         use rustls::{AlertDescription as Alert, CertificateError as Cert, Error};
         match error {
             Error::InvalidCertificate(cert) => match cert {
-                Cert::UnknownIssuer => Self::UnknownIssuer,
+                // A bad signature: the trusted authority has the same name but another key, as after making it anew.
+                Cert::UnknownIssuer | Cert::BadSignature => Self::UnknownIssuer,
                 Cert::NotValidForName => {
                     Self::WrongName { expected: "this host".to_owned(), presented: vec![] }
                 }
@@ -260,6 +264,8 @@ impl TlsError {
                 | Alert::CertificateExpired
                 | Alert::CertificateUnknown
                 | Alert::UnknownCA
+                // How a signature that does not fit the trusted authority is reported.
+                | Alert::DecryptError
                 | Alert::AccessDenied => Self::CertificateRefused { alert: u8::from(*alert) },
                 _ => Self::Alert { alert: u8::from(*alert) },
             },

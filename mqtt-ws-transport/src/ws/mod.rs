@@ -9,8 +9,6 @@ mod engine;
 mod head;
 mod request;
 mod server;
-#[cfg(test)]
-mod tests;
 
 pub use client::{ClientHandshake, HandshakeError};
 pub use close::{CloseReason, Violation};

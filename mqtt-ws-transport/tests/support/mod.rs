@@ -1,5 +1,5 @@
 //! What the tests share: an echo server over any scheme, a raw HTTP and WebSocket peer, hostile streams.
-#![allow(dead_code, reason = "each test binary uses a part of it")]
+#![allow(dead_code, unreachable_pub, reason = "each test binary uses a part of it")]
 
 pub mod hostile;
 pub mod raw;
