@@ -21,11 +21,10 @@ pub struct Auth {
 impl Auth {
     pub(crate) fn read(mut reader: Reader) -> Read<Self> {
         let mut auth = Self { reason: ReasonCode::Success, properties: AuthProperties::new() };
+        // Reason and Property Length can be omitted together, unlike in an acknowledgement not one of them.
         if reader.remaining() > 0 {
             auth.reason = read_reason(&mut reader, PacketType::Auth)?;
-            if reader.remaining() > 0 {
-                auth.properties = AuthProperties::read(&mut reader)?;
-            }
+            auth.properties = AuthProperties::read(&mut reader)?;
         }
         reader.finish()?;
         Ok(auth)
