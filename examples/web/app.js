@@ -13,9 +13,11 @@
   const MAX_HEX = 256; // bytes of one binary payload
   const CONNECT_TIMEOUT_MS = 10_000;
   const RECONNECT_PERIOD_MS = 2_000;
+  const SHORT_LIVED_MS = 5_000; // a connection that ends sooner, this often in a row, is not worth another try
+  const MAX_SHORT_LIVED = 3;
 
   const $ = (id) => document.getElementById(id);
-  const state = { client: null, everConnected: false, attempt: 0, refusal: null, subscriptions: new Map() };
+  const state = { client: null, everConnected: false, attempt: 0, refusal: null, connectedAt: 0, shortLived: 0, subscriptions: new Map() };
 
   // ---- start ------------------------------------------------------------------------------------------------
 
@@ -85,7 +87,7 @@
     const problem = checkUrl(url) ?? checkOptions(options);
     if (problem) return showError(problem.what, problem.fix);
 
-    Object.assign(state, { everConnected: false, attempt: 0, refusal: null });
+    Object.assign(state, { everConnected: false, attempt: 0, refusal: null, connectedAt: 0, shortLived: 0 });
     forgetSubscriptions();
     setState('connecting');
     let client;
@@ -133,7 +135,7 @@
 
   function connected(connack, options) {
     const again = state.everConnected;
-    Object.assign(state, { everConnected: true, attempt: 0, refusal: null });
+    Object.assign(state, { everConnected: true, attempt: 0, refusal: null, connectedAt: Date.now() });
     setState('connected');
     hideError();
     const assigned = connack.properties?.assignedClientIdentifier;
@@ -149,6 +151,13 @@
 
   /** The socket is gone: give up on a connection that never worked or was refused, keep trying one that did. */
   async function closed(url) {
+    if (state.connectedAt > 0) {
+      state.shortLived = Date.now() - state.connectedAt < SHORT_LIVED_MS ? state.shortLived + 1 : 0;
+      state.connectedAt = 0;
+      if (state.shortLived === MAX_SHORT_LIVED) {
+        state.refusal = { final: true, what: 'The connection breaks soon after each connect.', fix: 'Another client may have the same client ID, so that the two throw each other out: press New for another one.' };
+      }
+    }
     const { client, everConnected, refusal } = state;
     if (everConnected && !refusal?.final) {
       setState('reconnecting');
@@ -264,7 +273,7 @@
       return { what: `Wrong path: the server has nothing at “${url.pathname}”.`, fix: 'Brokers usually listen at “/mqtt”.' };
     }
     if (sameOrigin && answer.status === 426) {
-      return { what: 'The server is right but the WebSocket was not accepted.', fix: 'A proxy in between may not forward WebSocket upgrades, or the server is full: look into its log.' };
+      return { what: 'The address is right, but the connection ended before MQTT began.', fix: 'A proxy in between may not forward WebSocket upgrades, or the server is full: its log says more.' };
     }
     return { what: `A web server answers at ${url.host}, but not as MQTT over WebSocket.`, fix: `${path} The port may be wrong, too.` };
   }

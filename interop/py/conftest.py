@@ -55,3 +55,19 @@ def pki(tmp_path_factory):
         "client": {"certfile": str(dir / "client.pem"), "keyfile": str(dir / "client.key")},
         "stranger": {"certfile": str(dir / "stranger.pem"), "keyfile": str(dir / "stranger.key")},
     }
+
+
+FIGURES = []
+
+
+@pytest.fixture
+def figure():
+    """Call it with a line that the run shall print at its end, whether it passes or not."""
+    return FIGURES.append
+
+
+def pytest_terminal_summary(terminalreporter):
+    if FIGURES:
+        terminalreporter.section("figures")
+        for line in FIGURES:
+            terminalreporter.write_line(line)

@@ -54,11 +54,11 @@ def test_a_bad_certificate_is_one_clear_line(pki, tmp_path):
 
 
 def test_a_bad_address_is_one_clear_line():
-    assert "nonsense" in fails("--tcp", "nonsense")
+    assert "nonsense" in fails("--tcp", "nonsense", "--ws", "off")
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["SIGINT", "SIGTERM"])
-def test_stopping_with_100_clients_takes_less_than_2_seconds_and_all_see_a_clean_close(number):
+def test_stopping_with_100_clients_takes_less_than_2_seconds_and_all_see_a_clean_close(number, figure):
     with Broker() as broker:
         kinds = [(scheme, version) for scheme in SCHEMES for version in (V311, V5)]
         clients = [Paho(broker, *kinds[n % len(kinds)]) for n in range(100)]
@@ -66,7 +66,7 @@ def test_stopping_with_100_clients_takes_less_than_2_seconds_and_all_see_a_clean
         broker.signal(number)
         assert broker.wait(deadline=10) == 0, broker.err.decode()
         took = time.monotonic() - started
-        print(f"stopping with 100 clients took {took * 1000:.0f} ms")
+        figure(f"stopping with 100 clients took {took * 1000:.0f} ms")
         assert took < 2
         for n, client in enumerate(clients):
             flags, reason = client.closed.get(timeout=10)
@@ -89,7 +89,7 @@ def test_a_stop_is_not_a_reset(scheme):
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)
-def test_silent_sockets_do_not_delay_anybody(scheme):
+def test_silent_sockets_do_not_delay_anybody(scheme, figure):
     """50 sockets that are opened and stay silent; measured is CONNECT to CONNACK of others, TCP, TLS and upgrade included."""
     with Broker() as broker:
         alone = median_connect_ms(broker, scheme)
@@ -99,7 +99,7 @@ def test_silent_sockets_do_not_delay_anybody(scheme):
         finally:
             for quiet in silent:
                 quiet.close()
-        print(f"median connect over {scheme}: {alone:.2f} ms alone, {crowded:.2f} ms beside 50 silent sockets")
+        figure(f"median connect over {scheme}: {alone:.2f} ms alone, {crowded:.2f} ms beside 50 silent sockets")
         assert crowded - alone < 50
 
 

@@ -77,6 +77,15 @@ describe('trouble', () => {
     await page.state('offline');
   });
 
+  test('another client with the same id that fights back, in a version without a word for it: the page stops the fight', async (t) => {
+    const page = await openPage(t, browser, address);
+    const clientId = unique('same');
+    await page.connect({ clientId, version: 4 });
+    await connect(t, broker, 'tcp', { clientId, protocolVersion: 4, reconnectPeriod: 200 });
+    assert.match(await page.errorWords(), /same client ID/);
+    await page.state('offline');
+  });
+
   test('MQTT.js missing on the server and no internet: the page says what to do', async (t) => {
     const tab = await browser.context.newPage();
     t.after(() => tab.close());
