@@ -54,10 +54,6 @@ class Process:
     def lines(self):
         return self.out.decode(errors="replace").splitlines()
 
-    def wait_err(self, text):
-        wait_until(lambda: text in self.err.decode(errors="replace") or self.ended(), f"{text!r} on stderr of {self.command}")
-        assert text in self.err.decode(errors="replace"), self.err.decode(errors="replace")
-
     def ended(self):
         return self.child.poll() is not None
 

@@ -153,7 +153,7 @@ def test_sub_gives_up_after_its_timeout(broker):
         assert sub.wait() == 27
 
 
-def test_sub_fails_when_the_server_goes(broker):
+def test_sub_says_so_when_the_server_goes():
     with Broker() as other, Sub(other, "tcp", "5", "-t", "x") as sub:
         other.kill()
         wait_until(lambda: sub.ended() or sub.err.count(b"\n") > 1, "sub notices, by its end or by a word about reconnecting")
