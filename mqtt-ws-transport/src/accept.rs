@@ -5,7 +5,7 @@
 
 use crate::io::ByteStream;
 use crate::net::{NetLink, ServerLink};
-use crate::rt::{Runtime, timeout};
+use crate::rt::Runtime;
 use crate::tls::{TlsConfigError, TlsError, TlsInfo};
 use crate::url::Scheme;
 use crate::ws::{HttpRequest, HttpResponse, Served, ServerHandshake, Upgrade, UpgradeError, WsLimits};
@@ -104,8 +104,58 @@ impl AcceptOptions {
 #[derive(Debug, Clone)]
 pub struct Acceptor<R> {
     runtime: R,
-    scheme: Scheme,
+    layers: Layers,
     options: Arc<AcceptOptions>,
+}
+
+/// What lies on the socket. A TLS layer cannot be without its configuration.
+#[derive(Debug, Clone)]
+enum Layers {
+    Tcp,
+    Ws,
+    #[cfg(feature = "tls")]
+    Tls(Arc<rustls::ServerConfig>),
+    #[cfg(feature = "tls")]
+    Wss(Arc<rustls::ServerConfig>),
+}
+
+impl Layers {
+    #[cfg(feature = "tls")]
+    fn new(scheme: Scheme, options: &AcceptOptions) -> Result<Self, TlsConfigError> {
+        let tls = || options.tls.clone().ok_or(TlsConfigError::Missing);
+        Ok(match scheme {
+            Scheme::Tcp => Self::Tcp,
+            Scheme::Ws => Self::Ws,
+            Scheme::Tls => Self::Tls(tls()?),
+            Scheme::Wss => {
+                let mut config = tls()?;
+                if config.alpn_protocols.is_empty() {
+                    Arc::make_mut(&mut config).alpn_protocols = vec![crate::tls::ALPN_HTTP.to_vec()];
+                }
+                Self::Wss(config)
+            }
+        })
+    }
+
+    #[cfg(not(feature = "tls"))]
+    fn new(scheme: Scheme, _: &AcceptOptions) -> Result<Self, TlsConfigError> {
+        match scheme {
+            Scheme::Tcp => Ok(Self::Tcp),
+            Scheme::Ws => Ok(Self::Ws),
+            Scheme::Tls | Scheme::Wss => Err(TlsConfigError::Unavailable),
+        }
+    }
+
+    fn scheme(&self) -> Scheme {
+        match self {
+            Self::Tcp => Scheme::Tcp,
+            Self::Ws => Scheme::Ws,
+            #[cfg(feature = "tls")]
+            Self::Tls(_) => Scheme::Tls,
+            #[cfg(feature = "tls")]
+            Self::Wss(_) => Scheme::Wss,
+        }
+    }
 }
 
 /// What became of a socket.
@@ -176,27 +226,15 @@ impl<R: Runtime> Acceptor<R> {
     /// # Errors
     /// [`TlsConfigError::Missing`] for a TLS scheme without a TLS configuration, and
     /// [`TlsConfigError::Unavailable`] when the crate was built without TLS.
-    #[cfg_attr(not(feature = "tls"), allow(unused_mut, reason = "completed where TLS is compiled in"))]
     pub fn new(runtime: R, scheme: Scheme, mut options: AcceptOptions) -> Result<Self, TlsConfigError> {
         options.http.secure = scheme.is_tls();
-        #[cfg(feature = "tls")]
-        match &mut options.tls {
-            None if scheme.is_tls() => return Err(TlsConfigError::Missing),
-            Some(config) if scheme == Scheme::Wss && config.alpn_protocols.is_empty() => {
-                Arc::make_mut(config).alpn_protocols = vec![crate::tls::ALPN_HTTP.to_vec()];
-            }
-            _ => {}
-        }
-        #[cfg(not(feature = "tls"))]
-        if scheme.is_tls() {
-            return Err(TlsConfigError::Unavailable);
-        }
-        Ok(Self { runtime, scheme, options: Arc::new(options) })
+        let layers = Layers::new(scheme, &options)?;
+        Ok(Self { runtime, layers, options: Arc::new(options) })
     }
 
     /// What this acceptor is for.
     pub fn scheme(&self) -> Scheme {
-        self.scheme
+        self.layers.scheme()
     }
 
     /// Makes a link of an accepted socket, or serves its plain HTTP request.
@@ -210,21 +248,22 @@ impl<R: Runtime> Acceptor<R> {
         stream: S,
         address: Option<SocketAddr>,
     ) -> Result<Accepted<S>, AcceptError> {
-        let peer = PeerInfo::new(self.scheme, address);
-        match self.scheme {
-            Scheme::Tcp => Ok(Accepted::Link(NetLink::tcp(stream), peer)),
-            Scheme::Ws => self.serve(stream, peer, NetLink::ws).await,
+        let peer = PeerInfo::new(self.scheme(), address);
+        match &self.layers {
+            Layers::Tcp => Ok(Accepted::Link(NetLink::tcp(stream), peer)),
+            Layers::Ws => self.serve(stream, peer, NetLink::ws).await,
             #[cfg(feature = "tls")]
-            Scheme::Tls | Scheme::Wss => {
-                let stream = self.encrypt(stream).await?;
+            Layers::Tls(config) => {
+                let stream = self.encrypt(stream, config).await?;
                 let peer = PeerInfo { tls: Some(Box::new(stream.info())), ..peer };
-                if self.scheme == Scheme::Tls {
-                    return Ok(Accepted::Link(NetLink::tls(stream), peer));
-                }
+                Ok(Accepted::Link(NetLink::tls(stream), peer))
+            }
+            #[cfg(feature = "tls")]
+            Layers::Wss(config) => {
+                let stream = self.encrypt(stream, config).await?;
+                let peer = PeerInfo { tls: Some(Box::new(stream.info())), ..peer };
                 self.serve(stream, peer, NetLink::wss).await
             }
-            #[cfg(not(feature = "tls"))]
-            Scheme::Tls | Scheme::Wss => Err(AcceptError::TlsTimedOut),
         }
     }
 
@@ -244,12 +283,13 @@ impl<R: Runtime> Acceptor<R> {
     }
 
     #[cfg(feature = "tls")]
-    async fn encrypt<S: ByteStream>(&self, stream: S) -> Result<crate::tls::TlsStream<S>, AcceptError> {
-        let config = self.options.tls.clone();
-        // `new` has seen to it.
-        let config = config.ok_or(AcceptError::TlsTimedOut)?;
-        let handshake = crate::tls::accept(stream, config);
-        match timeout(&self.runtime, self.options.handshake_timeout, handshake).await {
+    async fn encrypt<S: ByteStream>(
+        &self,
+        stream: S,
+        config: &Arc<rustls::ServerConfig>,
+    ) -> Result<crate::tls::TlsStream<S>, AcceptError> {
+        let handshake = crate::tls::accept(stream, Arc::clone(config));
+        match crate::rt::timeout(&self.runtime, self.options.handshake_timeout, handshake).await {
             Ok(result) => Ok(result?),
             Err(_) => Err(AcceptError::TlsTimedOut),
         }

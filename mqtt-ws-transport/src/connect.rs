@@ -17,7 +17,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 #[cfg(feature = "tls")]
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 /// How to connect. All have sensible defaults.
 #[derive(Debug, Clone)]
@@ -31,8 +31,9 @@ pub struct ConnectOptions {
     pub protocols: Vec<String>,
     /// The bounds of a WebSocket.
     pub limits: WsLimits,
+    /// Given, or made of the default roots at the first need and then shared by all clones.
     #[cfg(feature = "tls")]
-    tls: Option<Arc<rustls::ClientConfig>>,
+    tls: Arc<OnceLock<Arc<rustls::ClientConfig>>>,
 }
 
 impl Default for ConnectOptions {
@@ -43,7 +44,7 @@ impl Default for ConnectOptions {
             protocols: vec![crate::ws::SUBPROTOCOLS[0].to_owned()],
             limits: WsLimits::default(),
             #[cfg(feature = "tls")]
-            tls: None,
+            tls: Arc::default(),
         }
     }
 }
@@ -84,12 +85,13 @@ impl ConnectOptions {
 
     /// With this TLS configuration; [`ClientTls`](crate::tls::ClientTls) makes one from PEM.
     ///
-    /// Without one the default roots are loaded at each connect over TLS. For `wss` the protocol `http/1.1` is
+    /// Without one the default roots are loaded, blocking, at the first connect over TLS of these options or a clone
+    /// of them. For `wss` the protocol `http/1.1` is
     /// announced (ALPN) when the configuration announces none.
     #[cfg(feature = "tls")]
     #[must_use]
     pub fn tls(mut self, config: impl Into<Arc<rustls::ClientConfig>>) -> Self {
-        self.tls = Some(config.into());
+        self.tls = Arc::new(OnceLock::from(config.into()));
         self
     }
 }
@@ -184,9 +186,11 @@ async fn encrypt<R: Runtime, S: ByteStream>(
     endpoint: &Endpoint,
     options: &ConnectOptions,
 ) -> Result<crate::tls::TlsStream<S>, ConnectError> {
-    let mut config = match &options.tls {
-        Some(config) => Arc::clone(config),
-        None => Arc::new(crate::tls::ClientTls::new().build()?),
+    let mut config = if let Some(config) = options.tls.get() {
+        Arc::clone(config)
+    } else {
+        let made = Arc::new(crate::tls::ClientTls::new().build()?);
+        Arc::clone(options.tls.get_or_init(|| made))
     };
     if endpoint.scheme() == Scheme::Wss && config.alpn_protocols.is_empty() {
         // A server that also speaks HTTP/2 must not choose it: the upgrade is HTTP/1.1.

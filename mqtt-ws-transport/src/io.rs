@@ -7,7 +7,7 @@
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
 /// A bidirectional, non-blocking stream of bytes.
 ///
@@ -123,7 +123,8 @@ pub use tokio_io::TokioIo;
 /// The tokio side needs only tokio's IO traits, which exist without its runtime; TLS uses them on every runtime.
 #[cfg(any(feature = "tokio", feature = "tls"))]
 mod tokio_io {
-    use super::{ByteStream, Context, IoSlice, Pin, Poll, io, ready};
+    use super::{ByteStream, Context, IoSlice, Pin, Poll, io};
+    use std::task::ready;
     use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
     /// A stream with tokio's IO traits as a [`ByteStream`].

@@ -1,4 +1,17 @@
 //! MQTT over WebSocket, TCP and TLS as a stream of bytes, on any runtime.
+//!
+//! Where to look:
+//!
+//! - [`Link`] and [`LinkExt`]: what everything here becomes, and what client and broker are written against.
+//! - [`Endpoint`] and [`connect()`]: from a URL to a link.
+//! - [`Acceptor`] and [`Listener`]: from a listening socket to links.
+//! - [`ByteStream`] with [`StreamLink`], [`Frames`] with [`FramesLink`]: a transport of your own.
+//! - [`Runtime`]: another async runtime.
+//! - [`pipe`]: a connection in memory.
+//! - [`ws`] and [`tls`]: the layers one by one, over any byte stream.
+//!
+//! # Read me
+#![cfg_attr(all(feature = "tokio", feature = "tls"), doc = include_str!("../README.md"))]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod accept;

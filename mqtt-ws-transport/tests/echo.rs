@@ -1,4 +1,5 @@
 //! Client and server over every scheme: what goes in comes back, in whatever pieces.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 #![cfg(all(feature = "tokio", feature = "aws-lc-rs"))]
 
 mod support;

@@ -1,4 +1,5 @@
 //! What a client gets from servers that are not what it thinks: typed errors with a hint.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 #![cfg(feature = "tokio")]
 
 mod support;

@@ -1,4 +1,5 @@
 //! The seams: in-memory links, streams of the futures family, a message transport of one's own, boxed links.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 #![cfg(feature = "tokio")]
 
 mod support;

@@ -1,4 +1,5 @@
 //! TLS: who is trusted, who is refused, and how that is called. Each option is shown to matter.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 #![cfg(all(feature = "tokio", feature = "aws-lc-rs"))]
 
 mod support;

@@ -1,4 +1,5 @@
 //! What an HTTP client gets from a WebSocket listener, word for word.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 #![cfg(feature = "tokio")]
 
 mod support;

@@ -1,4 +1,5 @@
 //! The WebSocket rules, seen by a peer that is made by hand: what it may do, what it may not, and what it is told.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 #![cfg(feature = "tokio")]
 
 mod support;
@@ -220,6 +221,7 @@ async fn accept_with_tungstenite(listener: tokio::net::TcpListener) -> u16 {
     use tokio_tungstenite::tungstenite::Message;
     use tokio_tungstenite::tungstenite::handshake::server::{Request, Response};
     let (stream, _) = listener.accept().await.unwrap();
+    #[expect(clippy::result_large_err, reason = "the shape of tungstenite's callback")]
     let choose = |_: &Request, mut response: Response| {
         response.headers_mut().insert("Sec-WebSocket-Protocol", "mqtt".parse().unwrap());
         Ok(response)

@@ -34,7 +34,7 @@ const RESERVED: [HeaderName; 8] = [
 
 /// A request to upgrade a stream to a WebSocket that carries MQTT.
 #[derive(Debug, Clone)]
-pub struct ClientHandshake {
+pub(crate) struct ClientHandshake {
     host: String,
     target: String,
     headers: HeaderMap,
@@ -44,7 +44,7 @@ pub struct ClientHandshake {
 
 impl ClientHandshake {
     /// For the host, path and query of `endpoint`, offering the sub-protocol `mqtt`.
-    pub fn new(endpoint: &Endpoint) -> Self {
+    pub(crate) fn new(endpoint: &Endpoint) -> Self {
         Self {
             host: endpoint.authority(),
             target: ascii(&endpoint.request_target()),
@@ -56,21 +56,21 @@ impl ClientHandshake {
 
     /// With these headers in addition, such as `Authorization` or `Cookie`.
     #[must_use]
-    pub fn headers(mut self, headers: HeaderMap) -> Self {
+    pub(crate) fn headers(mut self, headers: HeaderMap) -> Self {
         self.headers = headers;
         self
     }
 
     /// Offering these sub-protocols, in order of preference. None at all for servers that refuse the header.
     #[must_use]
-    pub fn protocols(mut self, protocols: impl IntoIterator<Item = impl Into<String>>) -> Self {
+    pub(crate) fn protocols(mut self, protocols: impl IntoIterator<Item = impl Into<String>>) -> Self {
         self.protocols = protocols.into_iter().map(Into::into).collect();
         self
     }
 
     /// With these bounds.
     #[must_use]
-    pub fn limits(mut self, limits: WsLimits) -> Self {
+    pub(crate) fn limits(mut self, limits: WsLimits) -> Self {
         self.limits = limits;
         self
     }
@@ -78,7 +78,7 @@ impl ClientHandshake {
     /// Performs the upgrade. Returns the link and the head of the server's answer.
     ///
     /// It waits as long as the server does; run it under a timeout. Dropping the future drops the stream.
-    pub async fn connect<R: Runtime, S: ByteStream>(
+    pub(crate) async fn connect<R: Runtime, S: ByteStream>(
         &self,
         runtime: &R,
         mut stream: S,

@@ -10,11 +10,14 @@ mod head;
 mod request;
 mod server;
 
-pub use client::{ClientHandshake, HandshakeError};
+pub use client::HandshakeError;
 pub use close::{CloseReason, Violation};
 pub use engine::{WsFrames, WsRole};
 pub use request::{Upgrade, UpgradeError};
-pub use server::{HttpHandler, HttpRequest, HttpResponse, Served, ServerHandshake};
+pub use server::{HttpRequest, HttpResponse};
+
+pub(crate) use client::ClientHandshake;
+pub(crate) use server::{Served, ServerHandshake};
 
 use crate::frames::FramesLink;
 

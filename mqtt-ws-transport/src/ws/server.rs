@@ -20,14 +20,14 @@ pub type HttpResponse = http::Response<Bytes>;
 /// Answers plain GET and HEAD requests; `None` leaves the answer to the transport (404, or 426 on the MQTT path).
 ///
 /// It runs on the connection's task and must not block.
-pub type HttpHandler = Arc<dyn Fn(&HttpRequest) -> Option<HttpResponse> + Send + Sync>;
+type HttpHandler = Arc<dyn Fn(&HttpRequest) -> Option<HttpResponse> + Send + Sync>;
 
 /// How much of a request is swallowed after an answer.
 const LINGER: usize = 64 * 1024;
 
 /// How upgrades are accepted. Cheap to clone.
 #[derive(Clone)]
-pub struct ServerHandshake {
+pub(crate) struct ServerHandshake {
     pub(crate) path: Arc<str>,
     pub(crate) require_subprotocol: bool,
     pub(crate) max_head_size: usize,
@@ -65,7 +65,7 @@ impl fmt::Debug for ServerHandshake {
 /// What became of a connection.
 #[derive(Debug)]
 #[expect(clippy::large_enum_variant, reason = "made once per connection and taken apart at once")]
-pub enum Served<S> {
+pub(crate) enum Served<S> {
     /// It is a WebSocket now.
     WebSocket(WsLink<S>, Box<Upgrade>),
     /// The application's handler has answered a plain request and the connection is done.
@@ -80,7 +80,7 @@ impl ServerHandshake {
     ///
     /// The request must be complete within `deadline`; an answer must be taken within the same time again.
     /// Whatever is wrong has been answered when this returns. Dropping the future drops the stream.
-    pub async fn accept<R: Runtime, S: ByteStream>(
+    pub(crate) async fn accept<R: Runtime, S: ByteStream>(
         &self,
         runtime: &R,
         mut stream: S,

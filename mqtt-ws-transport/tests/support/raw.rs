@@ -36,11 +36,11 @@ pub fn header(fin: bool, opcode: u8, len: usize, masked: bool) -> Vec<u8> {
     match len {
         0..126 => header.push(bit | len as u8),
         126..65536 => {
-            header.push(bit | 126);
+            header.push(bit | 0x7E);
             header.extend((len as u16).to_be_bytes());
         }
         _ => {
-            header.push(bit | 127);
+            header.push(bit | 0x7F);
             header.extend((len as u64).to_be_bytes());
         }
     }
