@@ -336,6 +336,13 @@ pub enum EncodeError {
     },
     /// An MQTT 3 CONNECT has a password but no user name. [MQTT-3.1.2-22]
     PasswordWithoutUserName,
+    /// A CONNECT has no client identifier, which MQTT 3.1.1 allows with a clean session only [MQTT-3.1.3-7] and
+    /// MQTT 3.1 not at all.
+    EmptyClientId,
+    /// No Local is set on a shared subscription. [MQTT-3.8.3-4]
+    NoLocalOnSharedSubscription,
+    /// There is Authentication Data without an Authentication Method.
+    AuthenticationDataWithoutMethod,
 }
 
 impl fmt::Display for EncodeError {
@@ -349,6 +356,15 @@ impl fmt::Display for EncodeError {
             Self::MissingTopic => f.write_str("PUBLISH has neither a topic name nor a topic alias"),
             Self::InvalidReasonCode { packet, code } => write!(f, "{packet} cannot carry {code}"),
             Self::PasswordWithoutUserName => f.write_str("CONNECT: a password needs a user name in MQTT 3"),
+            Self::EmptyClientId => {
+                f.write_str("CONNECT: MQTT 3.1 needs a client identifier, 3.1.1 if the session is to be kept")
+            }
+            Self::NoLocalOnSharedSubscription => {
+                f.write_str("SUBSCRIBE: No Local is set on a shared subscription")
+            }
+            Self::AuthenticationDataWithoutMethod => {
+                f.write_str("Authentication Data without an Authentication Method")
+            }
         }
     }
 }

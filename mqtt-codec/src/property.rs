@@ -9,7 +9,7 @@ use core::num::{NonZeroU16, NonZeroU32};
 
 use bytes::{BufMut, Bytes, BytesMut};
 
-use crate::error::DecodeCause;
+use crate::error::{DecodeCause, EncodeError};
 use crate::text::{self, Binary, Str};
 use crate::types::QoS;
 use crate::wire::{self, MAX_VARINT, Read, Reader, Varint, field_len, peek_varint, varint_len};
@@ -256,6 +256,14 @@ impl<P: PropertySet> Properties<P> {
     pub(crate) fn write(&self, out: &mut BytesMut) {
         wire::put_varint(out, self.raw.len().min(MAX_VARINT as usize) as u32);
         out.put_slice(&self.raw);
+    }
+
+    /// What reading them checks too and the setters cannot: that data comes with its method.
+    pub(crate) fn check(&self) -> Result<(), EncodeError> {
+        if self.has(0x16) && !self.has(0x15) {
+            return Err(EncodeError::AuthenticationDataWithoutMethod);
+        }
+        Ok(())
     }
 
     pub(crate) fn has(&self, id: u8) -> bool {

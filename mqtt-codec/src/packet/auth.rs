@@ -41,6 +41,7 @@ impl Body for Auth {
         if !version.has_properties() {
             return Err(EncodeError::NotInVersion { packet: PacketType::Auth, version });
         }
+        self.properties.check()?;
         check_reason(self.reason, PacketType::Auth)
     }
 

@@ -61,7 +61,10 @@ impl ConnAck {
 }
 
 impl Body for ConnAck {
-    fn check(&self, _: Version) -> Result<(), EncodeError> {
+    fn check(&self, version: Version) -> Result<(), EncodeError> {
+        if version.has_properties() {
+            self.properties.check()?;
+        }
         check_reason(self.reason, PacketType::ConnAck)
     }
 

@@ -192,7 +192,15 @@ impl Body for Connect {
         if self.version < Version::V5 && self.password.is_some() && self.user_name.is_none() {
             return Err(EncodeError::PasswordWithoutUserName);
         }
-        Ok(())
+        match self.version {
+            // [MQTT-3.1.3-7]
+            Version::V311 if self.client_id.as_bytes().is_empty() && !self.clean_start => {
+                Err(EncodeError::EmptyClientId)
+            }
+            Version::V31 if self.client_id.as_bytes().is_empty() => Err(EncodeError::EmptyClientId),
+            Version::V31 | Version::V311 => Ok(()),
+            Version::V5 => self.properties.check(),
+        }
     }
 
     fn first_byte(&self) -> u8 {

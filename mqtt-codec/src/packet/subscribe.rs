@@ -171,9 +171,14 @@ fn check_entries(reader: &Reader) -> Read<usize> {
 }
 
 impl Body for Subscribe {
-    fn check(&self, _: Version) -> Result<(), EncodeError> {
+    fn check(&self, version: Version) -> Result<(), EncodeError> {
         if self.subscriptions.is_empty() {
             return Err(EncodeError::EmptyList(PacketType::Subscribe));
+        }
+        // [MQTT-3.8.3-4]
+        let no_local_on_shared = |entry: Subscription| entry.options.no_local && entry.filter.is_shared();
+        if version.has_properties() && self.subscriptions.iter().any(no_local_on_shared) {
+            return Err(EncodeError::NoLocalOnSharedSubscription);
         }
         Ok(())
     }
