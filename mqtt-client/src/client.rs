@@ -1,0 +1,227 @@
+//! `Client`: the handle, cheap to clone, through which everything is asked for.
+
+use crate::error::{DisconnectError, PublishError, SubscribeError};
+use crate::event::Events;
+use crate::options::Options;
+use crate::outbox::{Command, Load, Outgoing, Refusal, Request, RequestKind, Stop};
+use crate::shared::Shared;
+use crate::ticket::{Ticket, promise};
+use bytes::Bytes;
+use mqttkit_codec::{
+    ConnAck, Disconnect, Message, QoS, ReasonCode, Str, SubscribeProperties, Subscription, TopicFilter,
+    TopicName, UnsubscribeProperties,
+};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// A handle to a connection. All clones are the same client.
+///
+/// When the last clone and the [`Messages`](crate::Messages) are dropped the client disconnects, after what was
+/// published before. While one of them lives the connection is kept, so a program that only receives may drop its
+/// handle.
+#[derive(Debug, Clone)]
+pub struct Client {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    shared: Arc<Shared>,
+    disconnect_timeout: Duration,
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.shared.outbox.user_dropped();
+    }
+}
+
+impl Client {
+    /// Options for a URL: `mqtt://`, `mqtts://`, `ws://` or `wss://`. A mistake in it is reported when connecting.
+    ///
+    /// ```no_run
+    /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+    /// use mqttkit_client::Client;
+    ///
+    /// let (client, messages) = Client::builder("ws://localhost:8083/mqtt").client_id("me").connect().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn builder(url: &str) -> Options {
+        Options::with_url(url.parse())
+    }
+
+    pub(crate) fn new(shared: Arc<Shared>, disconnect_timeout: Duration) -> Self {
+        shared.outbox.user_added();
+        Self { inner: Arc::new(Inner { shared, disconnect_timeout }) }
+    }
+
+    /// Publishes a message. See [`publish_message`](Self::publish_message).
+    pub async fn publish<T>(
+        &self,
+        topic: T,
+        payload: impl Into<Bytes>,
+        qos: QoS,
+    ) -> Result<Ticket, PublishError>
+    where
+        T: TryInto<TopicName>,
+        PublishError: From<T::Error>,
+    {
+        self.publish_message(Message::new(topic.try_into()?, payload).with_qos(qos)).await
+    }
+
+    /// Publishes a message: returns its ticket as soon as it is queued, connected or not. Await the ticket to know
+    /// that the server has it; or drop it, the message goes its way.
+    ///
+    /// Waits while the queue is full ([`Options::send_queue`](crate::Options::send_queue)), in line. Messages are sent in
+    /// the order in which they were queued.
+    ///
+    /// Cancel-safe: a dropped future has not queued the message.
+    ///
+    /// # Errors
+    /// [`PublishError::Closed`] when the client was closed. Everything else comes with the ticket.
+    pub async fn publish_message(&self, message: Message) -> Result<Ticket, PublishError> {
+        let (command, ticket) = publishing(message);
+        self.inner.shared.outbox.push(command).await.map_err(|_| PublishError::Closed)?;
+        Ok(ticket)
+    }
+
+    /// Publishes a message if there is room in the queue now.
+    ///
+    /// # Errors
+    /// [`PublishError::Full`] when there is none or others wait in line, [`PublishError::Closed`].
+    pub fn try_publish(&self, message: Message) -> Result<Ticket, PublishError> {
+        let (command, ticket) = publishing(message);
+        match self.inner.shared.outbox.try_push(command) {
+            Ok(()) => Ok(ticket),
+            Err(Refusal::Full) => Err(PublishError::Full),
+            Err(Refusal::Closed) => Err(PublishError::Closed),
+        }
+    }
+
+    /// Subscribes, and waits for the server's answer: the QoS that it granted. The messages come out of
+    /// [`Messages`](crate::Messages).
+    ///
+    /// The subscription is restored when the server loses the session. While there is no connection this waits for one.
+    ///
+    /// Not quite cancel-safe: once the request is queued the subscription is made, even if this future is dropped.
+    ///
+    /// # Errors
+    /// See [`SubscribeError`].
+    pub async fn subscribe<F>(&self, filter: F, qos: QoS) -> Result<QoS, SubscribeError>
+    where
+        F: TryInto<TopicFilter>,
+        SubscribeError: From<F::Error>,
+    {
+        let subscription = Subscription::new(filter.try_into()?, qos);
+        let reasons = self.subscribe_many([subscription], SubscribeProperties::new()).await?;
+        let reason = reasons.first().copied().unwrap_or(ReasonCode::UnspecifiedError);
+        reason.granted_qos().ok_or(SubscribeError::Refused(reason))
+    }
+
+    /// Makes several subscriptions in one request. Returns the server's answer to each, in order: the granted QoS or why
+    /// it was refused.
+    ///
+    /// Cancel-safety and errors are those of [`subscribe`](Self::subscribe), but for a refusal.
+    pub async fn subscribe_many(
+        &self,
+        subscriptions: impl IntoIterator<Item = Subscription>,
+        properties: SubscribeProperties,
+    ) -> Result<Vec<ReasonCode>, SubscribeError> {
+        let subscriptions: Vec<_> = subscriptions.into_iter().collect();
+        if subscriptions.is_empty() {
+            return Err(SubscribeError::Empty);
+        }
+        self.request(RequestKind::Subscribe(subscriptions, properties)).await
+    }
+
+    /// Ends a subscription, and waits for the server's answer. To end one that does not exist is no error.
+    ///
+    /// Cancel-safety is that of [`subscribe`](Self::subscribe).
+    pub async fn unsubscribe<F>(&self, filter: F) -> Result<(), SubscribeError>
+    where
+        F: TryInto<TopicFilter>,
+        SubscribeError: From<F::Error>,
+    {
+        let filter = filter.try_into()?;
+        let reasons = self.unsubscribe_many([filter], UnsubscribeProperties::new()).await?;
+        match reasons.first() {
+            Some(reason) if reason.is_error() => Err(SubscribeError::Refused(*reason)),
+            _ => Ok(()),
+        }
+    }
+
+    /// Ends several subscriptions in one request. Returns the server's answer to each, in order; "success" for each
+    /// before MQTT 5.0, which has no other.
+    pub async fn unsubscribe_many(
+        &self,
+        filters: impl IntoIterator<Item = TopicFilter>,
+        properties: UnsubscribeProperties,
+    ) -> Result<Vec<ReasonCode>, SubscribeError> {
+        let filters: Vec<_> = filters.into_iter().collect();
+        if filters.is_empty() {
+            return Err(SubscribeError::Empty);
+        }
+        self.request(RequestKind::Unsubscribe(filters, properties)).await
+    }
+
+    /// Ends gracefully: takes no more messages, sends what is queued and waits for what is not acknowledged, up to
+    /// [`Options::disconnect_timeout`], then says goodbye and closes. The server does not publish the will.
+    ///
+    /// Returns when the transport is closed; at once if it is already. Once called it takes its course, even if this
+    /// future is dropped.
+    pub async fn disconnect(&self) -> Result<(), DisconnectError> {
+        let goodbye = Disconnect::new(ReasonCode::NORMAL_DISCONNECTION);
+        self.disconnect_with(goodbye, self.inner.disconnect_timeout).await
+    }
+
+    /// Like [`disconnect`](Self::disconnect), with this goodbye and so much time. Zero sends no more messages.
+    pub async fn disconnect_with(
+        &self,
+        disconnect: Disconnect,
+        timeout: Duration,
+    ) -> Result<(), DisconnectError> {
+        let (done, left) = promise();
+        if !self.inner.shared.outbox.stop(Stop { disconnect, timeout, done }) {
+            return Ok(());
+        }
+        match left.await {
+            Some(messages) if messages > 0 => Err(DisconnectError::Unfinished { messages }),
+            _ => Ok(()),
+        }
+    }
+
+    /// A stream of what happens to the connection. The first one taken starts with the first event there was.
+    pub fn events(&self) -> Events {
+        Events::new(Arc::clone(&self.inner.shared))
+    }
+
+    /// Whether there is an established connection right now.
+    pub fn is_connected(&self) -> bool {
+        self.inner.shared.status().connected
+    }
+
+    /// The client identifier; the one that the server assigned, if it did.
+    pub fn client_id(&self) -> Str {
+        self.inner.shared.status().client_id.clone()
+    }
+
+    /// The server's answer to the latest CONNECT that it accepted: what it can and cannot do.
+    pub fn connack(&self) -> Option<Arc<ConnAck>> {
+        self.inner.shared.status().connack.clone()
+    }
+
+    async fn request(&self, kind: RequestKind) -> Result<Vec<ReasonCode>, SubscribeError> {
+        let (ticket, answer) = promise();
+        let load = Load::of_request(&kind);
+        let command = Command::Request(Request { kind, ticket: Some(ticket), load });
+        self.inner.shared.outbox.push(command).await.map_err(|_| SubscribeError::Closed)?;
+        answer.await.unwrap_or(Err(SubscribeError::Closed))
+    }
+}
+
+fn publishing(message: Message) -> (Command, Ticket) {
+    let (resolver, ticket) = Ticket::new();
+    let load = Load::of(&message);
+    (Command::Publish(Outgoing { message, ticket: resolver, load }), ticket)
+}

@@ -1,0 +1,32 @@
+//! What a reconnect did to the session: nothing is lost silently.
+
+use mqttkit_codec::ConnAck;
+use std::sync::Arc;
+
+/// What happened to messages and subscriptions when a connection was established.
+///
+/// What may arrive twice: a QoS 1 message that was `resent` or `republished`, as its acknowledgement may have been
+/// what was lost; a QoS 2 message only if it was `republished`, since the server that knew that it had it has
+/// forgotten. Incoming messages follow the same rule at the server's side: QoS 1 may come again after a reconnect, QoS
+/// 2 not while the session lasts. A QoS 0 message is sent once; one that was not written yet waits for the next
+/// connection, one that may have been sent is reported as [`PublishError::Lost`](crate::PublishError::Lost).
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Continuity {
+    /// Whether the server still had the session. MQTT 3.1 does not say; `false` there.
+    pub session_present: bool,
+    /// Which connection of this client it is, counting from 1.
+    pub connection: u64,
+    /// Messages in flight that are sent again within the session, under their identifiers.
+    pub resent: usize,
+    /// Messages that were in flight in a session which the server has lost, and are published anew, under their old
+    /// tickets.
+    pub republished: usize,
+    /// QoS 2 messages that the server had taken over (PUBREC) in a session which it has lost. Their tickets say success,
+    /// since the server was responsible for them; whether it delivered them is not known.
+    pub unconfirmed: usize,
+    /// Subscriptions that are made again because the session was lost. Messages published meanwhile are gone.
+    pub resubscribed: usize,
+    /// The server's answer, with what it can and cannot do.
+    pub connack: Arc<ConnAck>,
+}

@@ -1,0 +1,435 @@
+//! `Driver`: the future that owns the connection and everything that is under way.
+//!
+//! ```text
+//!              ┌───────────────── wait is over ──────────────────┐
+//!              ▼                                                 │
+//!   Start ─▶ Opening ──link──▶ Online ──end──▶ Closing ──▶ Waiting
+//!              │                 (CONNECT … DISCONNECT)          │
+//!              └──────── failed: wait, or Done ─────────────────▶┘
+//! ```
+//! From every state the client's end leads to Done, from Online through Closing.
+//!
+//! One task, one loop: each turn takes all commands, hands them to the connection, writes everything in one go,
+//! flushes once, reads and handles what there is. There is one timer, set to the earliest of all deadlines. The locks it
+//! shares with the handles are held for a few instructions and never across an await.
+
+mod intake;
+mod online;
+mod work;
+
+use crate::connector::Connector;
+use crate::error::{ConnectError, DisconnectCause};
+use crate::event::Event;
+use crate::options::{Settings, random};
+use crate::outbox::{Control, Stop};
+use crate::reconnect::Trouble;
+use crate::shared::Shared;
+use crate::ticket::Resolver;
+use intake::Intake;
+use mqttkit_codec::{ClientConnection, Disconnect, Instant, ReasonCode, Session, Version};
+use mqttkit_ws_transport::{Runtime, Sleep, rt};
+use online::{End, Online, Remains, Turn};
+use std::fmt;
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+use work::Work;
+
+/// Turns before other tasks get theirs.
+const TURNS: usize = 32;
+/// The time for the goodbye at the end of a connection.
+const GOODBYE: Duration = Duration::from_secs(1);
+/// A connector gets so much longer than it was told, so that its own error wins.
+const GRACE: Duration = Duration::from_millis(100);
+/// A connection that lasted so long was of use, even if nothing came of it.
+const STABLE: Duration = Duration::from_secs(5);
+
+/// The future that owns the connection: it connects, sends, receives, reconnects. It ends when the client was
+/// disconnected or dropped, or when the connection was lost and shall not be restored.
+///
+/// [`Options::connect`](crate::Options::connect) spawns it for you; [`Options::build`](crate::Options::build) gives it
+/// to you instead. When it is dropped before its end, the connection is cut, tickets say
+/// [`Closed`](crate::PublishError::Closed) and the streams end.
+pub struct Driver<R: Runtime, C: Connector> {
+    runtime: R,
+    connector: C,
+    settings: Settings,
+    work: Work,
+    intake: Intake,
+    /// What the last connection left for the next.
+    session: Session,
+    state: State<C::Link>,
+    /// Attempts that failed since the last connection that was of use.
+    attempt: u32,
+    stopping: Option<Stopping>,
+    /// A failed first attempt ends the client.
+    fail_fast: bool,
+    first_error: Option<ConnectError>,
+    timer: Option<R::Sleep>,
+    /// What the timer is set to.
+    armed: Option<Instant>,
+}
+
+enum State<L> {
+    Start,
+    Opening { link: Pin<Box<dyn Future<Output = Result<L, ConnectError>> + Send>>, begun: Instant },
+    Online(Box<Online<L>>),
+    Closing { goodbye: Pin<Box<dyn Future<Output = ()> + Send>>, retry_at: Option<Instant> },
+    Waiting { until: Instant },
+    Done,
+}
+
+/// The client is to end.
+struct Stopping {
+    disconnect: Disconnect,
+    deadline: Instant,
+    done: Vec<Resolver<usize>>,
+}
+
+/// What to do after a step.
+enum Step {
+    /// There may be more to do at once.
+    Again,
+    /// Nothing to do before a waker calls.
+    Wait,
+    Done,
+}
+
+impl<R: Runtime, C: Connector> Driver<R, C> {
+    pub(crate) fn new(runtime: R, connector: C, settings: Settings, shared: Arc<Shared>) -> Self {
+        Self {
+            intake: Intake::new(Arc::clone(&shared), settings.receive_buffer),
+            work: Work::new(shared),
+            runtime,
+            connector,
+            settings,
+            session: Session::new(),
+            state: State::Start,
+            attempt: 0,
+            stopping: None,
+            fail_fast: false,
+            first_error: None,
+            timer: None,
+            armed: None,
+        }
+    }
+
+    /// Connects: drives until the server has accepted the first connection. Then go on by awaiting the driver itself.
+    ///
+    /// Cancel-safe: a dropped future leaves the driver where it is.
+    ///
+    /// # Errors
+    /// Why the first attempt failed. The client has ended then.
+    pub async fn connect(&mut self) -> Result<(), ConnectError> {
+        self.fail_fast = true;
+        poll_fn(|cx| {
+            let ended = self.run(cx).is_ready();
+            if let Some(error) = self.first_error.take() {
+                return Poll::Ready(Err(error));
+            }
+            if self.work.connections() > 0 {
+                return Poll::Ready(Ok(()));
+            }
+            if ended { Poll::Ready(Err(ConnectError::Closed)) } else { Poll::Pending }
+        })
+        .await
+    }
+
+    fn run(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        for _ in 0..TURNS {
+            match self.step(cx) {
+                Step::Again => {}
+                Step::Wait => return Poll::Pending,
+                Step::Done => return Poll::Ready(()),
+            }
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    fn now(&self) -> Instant {
+        Instant::new(self.runtime.now())
+    }
+
+    fn step(&mut self, cx: &mut Context<'_>) -> Step {
+        let now = self.now();
+        let control = self.work.take(cx);
+        self.note(now, control);
+        match &mut self.state {
+            State::Start => self.open(now),
+            State::Opening { link, begun } => {
+                let deadline = *begun + self.settings.connect_timeout + GRACE;
+                match link.as_mut().poll(cx) {
+                    Poll::Ready(Ok(link)) => {
+                        let begun = *begun;
+                        self.greet(now, begun, link)
+                    }
+                    Poll::Ready(Err(error)) => self.attempt_failed(now, error),
+                    Poll::Pending if now >= deadline => {
+                        let after = self.settings.connect_timeout;
+                        self.attempt_failed(now, ConnectError::NoAnswer { after })
+                    }
+                    Poll::Pending => self.wait_offline(cx, now, deadline),
+                }
+            }
+            State::Online(_) => self.online(cx, now),
+            State::Closing { goodbye, retry_at } => match (goodbye.as_mut().poll(cx), *retry_at) {
+                (Poll::Pending, _) => Step::Wait,
+                (Poll::Ready(()), None) => self.finish(),
+                (Poll::Ready(()), Some(until)) => {
+                    self.state = State::Waiting { until };
+                    Step::Again
+                }
+            },
+            State::Waiting { until } if now >= *until => {
+                self.state = State::Start;
+                Step::Again
+            }
+            State::Waiting { until } => {
+                let until = *until;
+                self.wait_offline(cx, now, until)
+            }
+            State::Done => Step::Done,
+        }
+    }
+
+    // ---- connecting
+
+    fn open(&mut self, now: Instant) -> Step {
+        let link = Box::pin(self.connector.connect(self.settings.connect_timeout));
+        self.state = State::Opening { link, begun: now };
+        Step::Again
+    }
+
+    /// The transport is open: sends CONNECT.
+    fn greet(&mut self, now: Instant, begun: Instant, link: C::Link) -> Step {
+        let mut connect = self.settings.connect.clone();
+        connect.client_id = self.work.shared.status().client_id.clone();
+        // In MQTT 5.0 a clean start is the first one's only; in MQTT 3 the flag also ends the session with the
+        // connection, so it must stay, or the server would keep a session that nobody wanted.
+        if connect.version == Version::V5 && self.work.connections() > 0 {
+            connect.clean_start = false;
+        }
+        let clean_start = connect.clean_start;
+        let mut config = self.settings.codec.clone();
+        config.connect_timeout = (begun + self.settings.connect_timeout) - now;
+        let session = std::mem::take(&mut self.session);
+        match ClientConnection::new(config, connect, session, now) {
+            Ok(connection) => {
+                self.state = State::Online(Box::new(Online::new(link, connection, clean_start)));
+                Step::Again
+            }
+            Err(error) => self.attempt_failed(now, crate::error::OptionsError::Connect(error).into()),
+        }
+    }
+
+    fn attempt_failed(&mut self, now: Instant, error: ConnectError) -> Step {
+        let retry_at = self.after_failure(now, error);
+        self.leave(retry_at)
+    }
+
+    /// Tells of a failed attempt. Returns when to try again, if at all.
+    fn after_failure(&mut self, now: Instant, error: ConnectError) -> Option<Instant> {
+        let trouble = Trouble::of_attempt(&error);
+        if self.fail_fast && self.work.connections() == 0 {
+            self.first_error = Some(error);
+            return None;
+        }
+        self.tell(&Event::ConnectFailed(Arc::new(error)));
+        self.retry_at(now, trouble)
+    }
+
+    fn retry_at(&mut self, now: Instant, trouble: Trouble) -> Option<Instant> {
+        if self.stopping.is_some() && self.work.is_idle() {
+            return None;
+        }
+        let delay = self.settings.reconnect.delay(self.attempt, trouble, random())?;
+        self.tell(&Event::Reconnecting { attempt: self.attempt, delay });
+        self.attempt = self.attempt.saturating_add(1);
+        Some(now + delay)
+    }
+
+    fn leave(&mut self, retry_at: Option<Instant>) -> Step {
+        match retry_at {
+            Some(until) => {
+                self.state = State::Waiting { until };
+                Step::Again
+            }
+            None => self.finish(),
+        }
+    }
+
+    // ---- connected
+
+    fn online(&mut self, cx: &mut Context<'_>, now: Instant) -> Step {
+        let State::Online(online) = &mut self.state else { return Step::Again };
+        if let Some(stopping) = &self.stopping {
+            let idle = self.work.is_idle() && online.is_flushed();
+            if idle || now >= stopping.deadline {
+                if !online.is_established() {
+                    return self.finish();
+                }
+                online.disconnect(now, &stopping.disconnect);
+            }
+        }
+        match online.turn(cx, now, &mut self.work, &mut self.intake) {
+            Turn::Progress => Step::Again,
+            Turn::Idle => {
+                let stop_at = self.stopping.as_ref().map(|stopping| stopping.deadline);
+                let deadline = online.poll_timeout().into_iter().chain(stop_at).min();
+                self.poll_timer(cx, deadline)
+            }
+            Turn::Ended(end) => self.connection_ended(now, end),
+        }
+    }
+
+    fn connection_ended(&mut self, now: Instant, end: End) -> Step {
+        let State::Online(online) = std::mem::replace(&mut self.state, State::Done) else {
+            return Step::Again;
+        };
+        let remains = online.finish(&mut self.work);
+        self.session = remains.session;
+        self.work.shared.status().connected = false;
+        let lasted = remains.established.map(|since| now - since);
+        if lasted.is_some_and(|lasted| remains.useful || lasted >= STABLE) {
+            self.attempt = 0;
+        }
+        let after = self.settings.connect_timeout;
+        let retry_at = match (end, lasted) {
+            (End::Refused(connack), _) => {
+                let text = connack.properties.reason_string().map(|text| text.as_str().to_owned());
+                self.after_failure(now, ConnectError::Refused { connack, text })
+            }
+            (End::NoAnswer, _) => self.after_failure(now, ConnectError::NoAnswer { after }),
+            (End::Cause(cause), None) => self.after_failure(now, ConnectError::Disconnected(cause)),
+            (End::Cause(cause), Some(_)) => self.after_end(now, cause),
+        };
+        match remains.goodbye {
+            None => self.leave(retry_at),
+            Some(peer) => {
+                let runtime = self.runtime.clone();
+                let goodbye = Box::pin(async move {
+                    let _ = rt::timeout(&runtime, GOODBYE, Remains::say_goodbye(peer)).await;
+                });
+                self.state = State::Closing { goodbye, retry_at };
+                Step::Again
+            }
+        }
+    }
+
+    /// Tells of the end of an established connection. Returns when to connect again, if at all.
+    fn after_end(&mut self, now: Instant, cause: DisconnectCause) -> Option<Instant> {
+        let trouble = Trouble::of_end(&cause);
+        let ours = matches!(cause, DisconnectCause::Local(_)) && self.stopping.is_some();
+        self.tell(&Event::Disconnected(Arc::new(cause)));
+        if ours { None } else { self.retry_at(now, trouble) }
+    }
+
+    // ---- the end
+
+    /// Notes what the handles want beside sending.
+    fn note(&mut self, now: Instant, control: Control) {
+        let Control { stops, abandoned } = control;
+        for Stop { disconnect, timeout, done } in stops {
+            self.stop(now + timeout, disconnect).done.push(done);
+        }
+        if abandoned && self.stopping.is_none() {
+            let goodbye = Disconnect::new(ReasonCode::NORMAL_DISCONNECTION);
+            self.stop(now + self.settings.disconnect_timeout, goodbye);
+        }
+    }
+
+    fn stop(&mut self, deadline: Instant, disconnect: Disconnect) -> &mut Stopping {
+        let stopping = self.stopping.get_or_insert(Stopping { disconnect, deadline, done: Vec::new() });
+        // Whoever is in more of a hurry decides.
+        stopping.deadline = stopping.deadline.min(deadline);
+        stopping
+    }
+
+    /// Waits without a connection, until `deadline` or until the client is to end and need not or must not wait.
+    fn wait_offline(&mut self, cx: &mut Context<'_>, now: Instant, deadline: Instant) -> Step {
+        let deadline = match &self.stopping {
+            Some(stopping) if now >= stopping.deadline || self.work.is_idle() => return self.finish(),
+            Some(stopping) => deadline.min(stopping.deadline),
+            None => deadline,
+        };
+        self.poll_timer(cx, Some(deadline))
+    }
+
+    fn finish(&mut self) -> Step {
+        if matches!(self.state, State::Done) && self.stopping.is_none() && self.work.is_ended() {
+            return Step::Done;
+        }
+        let unwritten = match std::mem::replace(&mut self.state, State::Done) {
+            State::Online(online) => online.unwritten(),
+            _ => 0,
+        };
+        let left = self.work.end() + unwritten;
+        for done in self.stopping.take().into_iter().flat_map(|stopping| stopping.done) {
+            done.resolve(left);
+        }
+        Step::Done
+    }
+
+    // ---- helpers
+
+    fn tell(&self, event: &Event) {
+        self.work.shared.events.tell(event);
+    }
+
+    /// Sets the one timer. It may fire earlier than asked: to move it for every packet would cost more than to look
+    /// at the deadlines once more.
+    fn poll_timer(&mut self, cx: &mut Context<'_>, deadline: Option<Instant>) -> Step {
+        let Some(deadline) = deadline else { return Step::Wait };
+        if self.armed.is_none_or(|armed| deadline < armed) {
+            let at = deadline.since_origin();
+            match &mut self.timer {
+                Some(timer) => timer.reset(at),
+                none => *none = Some(self.runtime.sleep_until(at)),
+            }
+            self.armed = Some(deadline);
+        }
+        match self.timer.as_mut().map(|timer| Pin::new(timer).poll(cx)) {
+            Some(Poll::Ready(())) => {
+                self.armed = None;
+                Step::Again
+            }
+            _ => Step::Wait,
+        }
+    }
+}
+
+impl<R: Runtime, C: Connector> Future for Driver<R, C> {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        self.run(cx)
+    }
+}
+
+// Nothing in it is pinned: futures are boxed, links and timers are `Unpin` by their traits.
+impl<R: Runtime, C: Connector> Unpin for Driver<R, C> {}
+
+impl<R: Runtime, C: Connector> Drop for Driver<R, C> {
+    fn drop(&mut self) {
+        self.finish();
+    }
+}
+
+impl<R: Runtime, C: Connector> fmt::Debug for Driver<R, C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let state = match self.state {
+            State::Start | State::Opening { .. } => "connecting",
+            State::Online(_) => "online",
+            State::Closing { .. } => "closing",
+            State::Waiting { .. } => "waiting",
+            State::Done => "done",
+        };
+        f.debug_struct("Driver")
+            .field("state", &state)
+            .field("attempt", &self.attempt)
+            .finish_non_exhaustive()
+    }
+}

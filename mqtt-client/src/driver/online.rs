@@ -1,0 +1,397 @@
+//! One connection: a link, the codec's state machine, and the turns in which bytes go between them.
+
+use super::intake::Intake;
+use super::work::Work;
+use crate::error::{DisconnectCause, PublishError};
+use crate::outbox::{Command, Outgoing, Request, RequestKind};
+use bytes::{Buf, BytesMut};
+use mqttkit_codec::{
+    ClientConnection, ClientEvent, Closed, ConnAck, Disconnect, Instant, PublishError as Unsent, QoS,
+    ReasonCode, Session, Timeout, Version,
+};
+use mqttkit_ws_transport::{Link, LinkError, LinkExt};
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+/// Unwritten bytes at which no more commands are taken: enough for a full frame and some system calls.
+const HIGH_WATER: usize = 64 << 10;
+/// Unwritten acknowledgements, in bytes, at which reading stops: a peer that sends but does not read.
+const MAX_RESPONSES: usize = 256 << 10;
+/// Packets handled before it is the writer's turn again.
+const EVENTS_PER_TURN: usize = 256;
+
+pub(super) struct Online<L> {
+    link: L,
+    connection: ClientConnection,
+    /// What was read and is not decoded.
+    input: BytesMut,
+    /// Bytes that the link has taken, in total.
+    written: u64,
+    /// The link may hold bytes back.
+    unflushed: bool,
+    /// QoS 0 messages that the link has not taken, or holds back.
+    unwritten: VecDeque<Unwritten>,
+    /// Unwritten bytes that answer what was read.
+    responses: usize,
+    /// A ping is not answered yet.
+    pinging: bool,
+    clean_start: bool,
+    established: Option<Instant>,
+    /// Something came of this connection: a message or an acknowledgement.
+    useful: bool,
+    /// The link takes no more. What it still has to say comes first: the server's reason for closing, perhaps.
+    write_error: Option<LinkError>,
+    link_error: Option<LinkError>,
+    /// The peer cannot hear a goodbye.
+    deaf: bool,
+    overrun: bool,
+    end: Option<End>,
+}
+
+/// A QoS 0 message and the position in the stream of bytes where it ends.
+struct Unwritten {
+    end: u64,
+    outgoing: Outgoing,
+}
+
+/// How a connection ended.
+#[derive(Debug)]
+pub(super) enum End {
+    Refused(Box<ConnAck>),
+    NoAnswer,
+    Cause(DisconnectCause),
+}
+
+/// What is left of a connection that ended.
+pub(super) struct Remains<L> {
+    pub(super) session: Session,
+    /// When it was established, if it was.
+    pub(super) established: Option<Instant>,
+    pub(super) useful: bool,
+    /// To say goodbye with, if the peer can still hear it.
+    pub(super) goodbye: Option<(L, ClientConnection)>,
+}
+
+/// What a turn brought.
+pub(super) enum Turn {
+    Progress,
+    Idle,
+    Ended(End),
+}
+
+impl<L: Link> Online<L> {
+    pub(super) fn new(link: L, connection: ClientConnection, clean_start: bool) -> Self {
+        Self {
+            link,
+            connection,
+            input: BytesMut::new(),
+            written: 0,
+            unflushed: false,
+            unwritten: VecDeque::new(),
+            responses: 0,
+            pinging: false,
+            clean_start,
+            established: None,
+            useful: false,
+            write_error: None,
+            link_error: None,
+            deaf: false,
+            overrun: false,
+            end: None,
+        }
+    }
+
+    pub(super) fn is_established(&self) -> bool {
+        self.established.is_some()
+    }
+
+    /// Whether everything that was taken has been written.
+    pub(super) fn is_flushed(&self) -> bool {
+        self.unwritten.is_empty()
+    }
+
+    pub(super) fn unwritten(&self) -> usize {
+        self.unwritten.len()
+    }
+
+    pub(super) fn poll_timeout(&self) -> Option<Instant> {
+        self.connection.poll_timeout()
+    }
+
+    /// Says goodbye. The next turn ends the connection.
+    pub(super) fn disconnect(&mut self, now: Instant, disconnect: &Disconnect) {
+        self.connection.disconnect(now, disconnect);
+    }
+
+    /// Sends, receives and handles what can be without waiting.
+    pub(super) fn turn(
+        &mut self,
+        cx: &mut Context<'_>,
+        now: Instant,
+        work: &mut Work,
+        intake: &mut Intake,
+    ) -> Turn {
+        self.check_time(now);
+        let mut progress = false;
+        if self.established.is_some() {
+            progress |= intake.forward(cx, now, &mut self.connection);
+            progress |= self.fill(now, work);
+        }
+        progress |= self.write(cx, work);
+        progress |= self.read(cx, now, work, intake);
+        work.release();
+        if let Some(end) = self.end.take() {
+            return Turn::Ended(end);
+        }
+        if progress { Turn::Progress } else { Turn::Idle }
+    }
+
+    /// Takes it apart. What did not get out goes back to `work`.
+    pub(super) fn finish(mut self, work: &mut Work) -> Remains<L> {
+        let session = self.connection.take_session();
+        let mut back = Vec::new();
+        for Unwritten { end, outgoing } in self.unwritten {
+            if end <= self.written {
+                // In the link's hands: nobody knows.
+                work.complete(outgoing, Err(PublishError::Lost));
+            } else {
+                back.push(outgoing);
+            }
+        }
+        work.put_back(back.into_iter());
+        work.connection_ended();
+        work.release();
+        Remains {
+            session,
+            established: self.established,
+            useful: self.useful,
+            goodbye: (!self.deaf).then_some((self.link, self.connection)),
+        }
+    }
+
+    fn check_time(&mut self, now: Instant) {
+        if self.connection.poll_timeout().is_some_and(|deadline| deadline <= now) {
+            self.connection.handle_timeout(now);
+            self.pinging = self.established.is_some();
+        }
+    }
+
+    /// Hands commands over to the connection, in order, as far as the server's window and the buffer allow.
+    fn fill(&mut self, now: Instant, work: &mut Work) -> bool {
+        let mut progress = false;
+        while self.connection.transmit().remaining() < HIGH_WATER && !self.connection.is_closed() {
+            match work.pending.front() {
+                None => break,
+                Some(Command::Publish(outgoing)) if outgoing.message.qos == QoS::AtMostOnce => {}
+                Some(Command::Publish(_)) if self.connection.send_quota() == 0 => break,
+                Some(_) if !work.has_identifiers() => break,
+                Some(_) => {}
+            }
+            match work.pending.pop_front() {
+                Some(Command::Publish(outgoing)) => self.publish(now, work, outgoing),
+                Some(Command::Request(request)) => self.request(now, work, request),
+                None => break,
+            }
+            progress = true;
+        }
+        progress
+    }
+
+    fn publish(&mut self, now: Instant, work: &mut Work, outgoing: Outgoing) {
+        let Outgoing { message, ticket, load } = outgoing;
+        match self.connection.publish(now, message.clone()) {
+            Ok(Some(id)) => work.sent(id, ticket, load),
+            Ok(None) => {
+                let end = self.written + self.connection.transmit().remaining() as u64;
+                self.unwritten.push_back(Unwritten { end, outgoing: Outgoing { message, ticket, load } });
+            }
+            Err(error) => {
+                let error = match error {
+                    Unsent::QoSNotSupported(maximum) => PublishError::QoSNotSupported(maximum),
+                    Unsent::RetainNotSupported => PublishError::RetainNotSupported,
+                    Unsent::Encode(error) => PublishError::Encode(error),
+                    // Was seen to before: window, identifier and connection are there.
+                    _ => PublishError::Lost,
+                };
+                work.finish(ticket, load, Err(error));
+            }
+        }
+    }
+
+    fn request(&mut self, now: Instant, work: &mut Work, request: Request) {
+        let sent = match &request.kind {
+            RequestKind::Subscribe(list, properties) => {
+                self.connection.subscribe(now, properties.clone(), list.iter().cloned())
+            }
+            RequestKind::Unsubscribe(list, properties) => {
+                self.connection.unsubscribe(now, properties.clone(), list.iter().cloned())
+            }
+        };
+        match sent {
+            Ok(id) => work.asked(id, request),
+            Err(Unsent::Encode(error)) => work.unwritable(request, error),
+            // Was seen to before; to be asked again is right in any case.
+            Err(_) => work.pending.push_front(Command::Request(request)),
+        }
+    }
+
+    /// Writes all there is, then flushes once.
+    fn write(&mut self, cx: &mut Context<'_>, work: &mut Work) -> bool {
+        if self.write_error.is_some() {
+            return false;
+        }
+        let before = self.connection.transmit().remaining();
+        let mut result = Poll::Ready(Ok(()));
+        if before > 0 {
+            self.unflushed = true;
+            result = self.link.poll_send(cx, self.connection.transmit());
+        }
+        let left = self.connection.transmit().remaining();
+        self.written += (before - left) as u64;
+        let mut progress = left < before;
+        if left == 0 {
+            self.responses = 0;
+        }
+        if self.unflushed && matches!(result, Poll::Ready(Ok(()))) {
+            result = self.link.poll_flush(cx);
+            if matches!(result, Poll::Ready(Ok(()))) {
+                self.unflushed = false;
+                progress = true;
+                while self.unwritten.front().is_some_and(|unwritten| unwritten.end <= self.written) {
+                    if let Some(Unwritten { outgoing, .. }) = self.unwritten.pop_front() {
+                        work.complete(outgoing, Ok(ReasonCode::Success));
+                    }
+                }
+            }
+        }
+        if let Poll::Ready(Err(error)) = result {
+            self.write_error = Some(error);
+        }
+        progress
+    }
+
+    fn may_read(&self, work: &Work, intake: &Intake) -> bool {
+        let awaited = work.is_waiting() || self.pinging || self.established.is_none();
+        self.responses < MAX_RESPONSES && (awaited || !intake.is_full())
+    }
+
+    fn read(&mut self, cx: &mut Context<'_>, now: Instant, work: &mut Work, intake: &mut Intake) -> bool {
+        let mut progress = false;
+        let unwritten = self.connection.transmit().remaining();
+        for _ in 0..EVENTS_PER_TURN {
+            if !self.may_read(work, intake) && !self.connection.is_closed() && !self.fail(now) {
+                break;
+            }
+            match self.connection.poll_event(now, &mut self.input) {
+                Some(event) => {
+                    self.pinging = false;
+                    progress = true;
+                    self.handle(cx, now, work, intake, event);
+                }
+                None if self.end.is_some() || self.connection.is_closed() => break,
+                None => match self.receive(cx, now) {
+                    Poll::Ready(()) => progress = true,
+                    Poll::Pending if self.fail(now) => {}
+                    Poll::Pending => break,
+                },
+            }
+        }
+        if self.input.is_empty() {
+            // Whoever keeps a message then does not share its buffer with what comes later.
+            self.input = BytesMut::new();
+        }
+        self.responses += self.connection.transmit().remaining().saturating_sub(unwritten);
+        progress
+    }
+
+    /// Ends the connection if it cannot be written to; there is nothing more to read now.
+    fn fail(&mut self, now: Instant) -> bool {
+        let error = self.write_error.take();
+        let failed = error.is_some();
+        if let Some(error) = error {
+            self.lost(now, error);
+        }
+        failed
+    }
+
+    fn receive(&mut self, cx: &mut Context<'_>, now: Instant) -> Poll<()> {
+        match self.link.poll_recv(cx, &mut self.input) {
+            Poll::Pending => return Poll::Pending,
+            Poll::Ready(Ok(0)) => self.connection.handle_closed(now),
+            Poll::Ready(Ok(_)) => self.pinging = false,
+            Poll::Ready(Err(error)) => {
+                self.lost(now, error);
+            }
+        }
+        Poll::Ready(())
+    }
+
+    fn lost(&mut self, now: Instant, error: LinkError) {
+        self.link_error = Some(error);
+        self.deaf = true;
+        self.connection.handle_closed(now);
+    }
+
+    fn handle(
+        &mut self,
+        cx: &Context<'_>,
+        now: Instant,
+        work: &mut Work,
+        intake: &mut Intake,
+        event: ClientEvent,
+    ) {
+        match event {
+            ClientEvent::Connected { connack, lost } => {
+                self.established = Some(now);
+                // As the codec does: MQTT 3.1 has no Session Present, its sessions are taken to be there.
+                let resumed = connack.session_present
+                    || (self.connection.version() == Version::V31 && !self.clean_start);
+                intake.connection_established(resumed);
+                work.connection_established(Arc::new(*connack), resumed, lost);
+            }
+            ClientEvent::Publish { message, token, .. } => {
+                self.useful = true;
+                if intake.take(cx, now, &mut self.connection, message, token).is_err() {
+                    self.overrun = true;
+                    self.connection.disconnect(now, &Disconnect::new(ReasonCode::QuotaExceeded));
+                }
+            }
+            ClientEvent::Acknowledged { packet_id, reason } => {
+                self.useful = true;
+                work.acknowledged(packet_id, reason);
+            }
+            ClientEvent::SubAck(ack) => work.answered(ack.packet_id, &ack.reasons),
+            ClientEvent::UnsubAck(ack) => work.answered(ack.packet_id, &ack.reasons),
+            ClientEvent::Closed(closed) => self.closed(closed),
+            // Enhanced authentication is not asked for, so there is none.
+            _ => {}
+        }
+    }
+
+    fn closed(&mut self, closed: Closed) {
+        self.end = Some(match closed {
+            Closed::Refused(connack) => End::Refused(connack),
+            Closed::Timeout(Timeout::ConnAck) => End::NoAnswer,
+            Closed::Timeout(_) => End::Cause(DisconnectCause::Silent),
+            Closed::Peer(disconnect) => End::Cause(DisconnectCause::Server(disconnect)),
+            Closed::Protocol(error) => End::Cause(DisconnectCause::Protocol(error)),
+            Closed::Local(_) if self.overrun => End::Cause(DisconnectCause::Overrun),
+            Closed::Local(reason) => End::Cause(DisconnectCause::Local(reason)),
+            _ => End::Cause(match self.link_error.take() {
+                Some(error) => DisconnectCause::Link(error),
+                None => DisconnectCause::Ended,
+            }),
+        });
+    }
+}
+
+impl<L: Link> Remains<L> {
+    /// Writes what is unwritten, above all a DISCONNECT, and ends the transport as its kind demands.
+    pub(super) async fn say_goodbye((mut link, mut connection): (L, ClientConnection)) {
+        if link.send_all(connection.transmit()).await.is_ok() {
+            // Whether the peer answers the goodbye does not matter any more.
+            let _ = link.finish().await;
+        }
+    }
+}

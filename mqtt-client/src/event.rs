@@ -1,0 +1,208 @@
+//! `Events`: what happens to the connection, for those who want to know.
+
+use crate::continuity::Continuity;
+use crate::error::{ConnectError, DisconnectCause};
+use crate::shared::Shared;
+use futures_core::Stream;
+use mqttkit_codec::{ReasonCode, TopicFilter};
+use std::collections::VecDeque;
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+/// Something that happened to the connection.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub enum Event {
+    /// A connection is established.
+    Connected(Continuity),
+    /// An attempt to connect failed.
+    ConnectFailed(Arc<ConnectError>),
+    /// An established connection ended.
+    Disconnected(Arc<DisconnectCause>),
+    /// The next attempt to connect comes after this delay.
+    Reconnecting {
+        /// Attempts that failed since the last connection that was of use.
+        attempt: u32,
+        /// The wait.
+        delay: Duration,
+    },
+    /// A subscription could not be restored after the session was lost: its messages do not come any more.
+    SubscriptionLost {
+        /// The subscription.
+        filter: TopicFilter,
+        /// What the server says.
+        reason: ReasonCode,
+    },
+    /// Incoming messages of QoS 0 were dropped because the application takes none while it waits for the server, see
+    /// [`Messages`](crate::Messages).
+    Dropped {
+        /// How many since the last event of this kind.
+        messages: u64,
+    },
+    /// This stream was not read fast enough: so many events before this one were thrown away, the oldest first.
+    Missed(u64),
+    /// The client has ended: nothing comes after this.
+    Ended,
+}
+
+/// A bounded stream of [`Event`]s. It never slows the client down: a slow reader misses the oldest.
+#[derive(Debug)]
+pub struct Events {
+    shared: Arc<Shared>,
+    id: u64,
+}
+
+/// How many events are kept for a slow reader.
+const CAPACITY: usize = 64;
+
+impl Events {
+    pub(crate) fn new(shared: Arc<Shared>) -> Self {
+        let id = shared.events.subscribe();
+        Self { shared, id }
+    }
+
+    /// The next event; `None` after [`Event::Ended`].
+    ///
+    /// Cancel-safe: a dropped future has taken nothing.
+    pub async fn recv(&mut self) -> Option<Event> {
+        poll_fn(|cx| self.shared.events.poll_recv(cx, self.id)).await
+    }
+}
+
+impl Stream for Events {
+    type Item = Event;
+
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Event>> {
+        self.shared.events.poll_recv(cx, self.id)
+    }
+}
+
+impl Drop for Events {
+    fn drop(&mut self) {
+        self.shared.events.unsubscribe(self.id);
+    }
+}
+
+/// Where the driver tells events and readers take them.
+#[derive(Debug)]
+pub(crate) struct EventHub {
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    readers: Vec<Reader>,
+    next_id: u64,
+    /// The first reader gets everything from the beginning on, whenever it comes.
+    first_is_free: bool,
+    ended: bool,
+}
+
+#[derive(Debug, Default)]
+struct Reader {
+    id: u64,
+    queue: VecDeque<Event>,
+    missed: u64,
+    waker: Option<Waker>,
+}
+
+impl Default for EventHub {
+    fn default() -> Self {
+        let state = State { readers: vec![Reader::default()], next_id: 1, first_is_free: true, ended: false };
+        Self { state: Mutex::new(state) }
+    }
+}
+
+impl EventHub {
+    pub(crate) fn tell(&self, event: &Event) {
+        let mut wakers = Vec::new();
+        let mut state = self.lock();
+        state.ended |= matches!(event, Event::Ended);
+        for reader in &mut state.readers {
+            if reader.queue.len() == CAPACITY {
+                reader.queue.pop_front();
+                reader.missed += 1;
+            }
+            reader.queue.push_back(event.clone());
+            wakers.extend(reader.waker.take());
+        }
+        drop(state);
+        wakers.into_iter().for_each(Waker::wake);
+    }
+
+    fn subscribe(&self) -> u64 {
+        let mut state = self.lock();
+        if std::mem::take(&mut state.first_is_free) {
+            return 0;
+        }
+        let id = state.next_id;
+        state.next_id += 1;
+        state.readers.push(Reader { id, ..Reader::default() });
+        id
+    }
+
+    fn unsubscribe(&self, id: u64) {
+        self.lock().readers.retain(|reader| reader.id != id);
+    }
+
+    fn poll_recv(&self, cx: &Context<'_>, id: u64) -> Poll<Option<Event>> {
+        let mut state = self.lock();
+        let ended = state.ended;
+        let Some(reader) = state.readers.iter_mut().find(|reader| reader.id == id) else {
+            return Poll::Ready(None);
+        };
+        if reader.missed > 0 {
+            return Poll::Ready(Some(Event::Missed(std::mem::take(&mut reader.missed))));
+        }
+        match reader.queue.pop_front() {
+            Some(event) => Poll::Ready(Some(event)),
+            None if ended => Poll::Ready(None),
+            None => {
+                reader.waker = Some(cx.waker().clone());
+                Poll::Pending
+            }
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn next(hub: &EventHub, id: u64) -> Poll<Option<Event>> {
+        hub.poll_recv(&Context::from_waker(Waker::noop()), id)
+    }
+
+    #[test]
+    fn the_first_reader_gets_the_past_and_a_slow_one_learns_what_it_missed() {
+        let hub = EventHub::default();
+        hub.tell(&Event::Dropped { messages: 0 });
+        let first = hub.subscribe();
+        assert!(matches!(next(&hub, first), Poll::Ready(Some(Event::Dropped { messages: 0 }))));
+        let second = hub.subscribe();
+        assert!(next(&hub, second).is_pending());
+        for messages in 1..=CAPACITY as u64 + 3 {
+            hub.tell(&Event::Dropped { messages });
+        }
+        assert!(matches!(next(&hub, second), Poll::Ready(Some(Event::Missed(3)))));
+        assert!(matches!(next(&hub, second), Poll::Ready(Some(Event::Dropped { messages: 4 }))));
+        hub.unsubscribe(second);
+        assert!(matches!(next(&hub, second), Poll::Ready(None)));
+    }
+
+    #[test]
+    fn the_stream_ends_after_the_last_event() {
+        let hub = EventHub::default();
+        let first = hub.subscribe();
+        hub.tell(&Event::Ended);
+        assert!(matches!(next(&hub, first), Poll::Ready(Some(Event::Ended))));
+        assert!(matches!(next(&hub, first), Poll::Ready(None)));
+    }
+}

@@ -1,0 +1,454 @@
+//! `Options`: everything that can be said about a client before it connects.
+
+use crate::client::Client;
+use crate::connector::{Connector, NetConnector};
+use crate::driver::Driver;
+use crate::error::{ConnectError, OptionsError};
+use crate::outbox::Load;
+use crate::reconnect::ReconnectPolicy;
+use crate::shared::Shared;
+use crate::subscription::Messages;
+use bytes::Bytes;
+use mqttkit_codec::{
+    Binary, ClientConfig, ClientConnection, Connect, ConnectProperties, Instant, QoS, Session, Str,
+    TopicName, Version, Will,
+};
+use mqttkit_ws_transport::http::header::{HeaderName, HeaderValue};
+use mqttkit_ws_transport::{ConnectOptions, Endpoint, Runtime, UrlError};
+use std::hash::{BuildHasher, Hasher, RandomState};
+use std::num::NonZeroU16;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How to connect and how to behave.
+///
+/// A value that cannot be used is reported when connecting, so that the calls can be chained.
+///
+/// ```
+/// use mqttkit_client::{Options, QoS, Version};
+/// use std::time::Duration;
+///
+/// let options = Options::from_url("wss://user:secret@broker.example:8084/mqtt")?
+///     .client_id("thermometer-7")
+///     .version(Version::V311)
+///     .clean_start(false)
+///     .keep_alive(Duration::from_secs(30))
+///     .last_will("status/thermometer-7", "offline", QoS::AtLeastOnce, true);
+/// # drop(options);
+/// # Ok::<(), mqttkit_client::OptionsError>(())
+/// ```
+#[derive(Debug, Clone)]
+#[must_use]
+pub struct Options {
+    url: Result<Endpoint, UrlError>,
+    /// The first value that could not be taken.
+    invalid: Option<Invalid>,
+    connect: Connect,
+    codec: ClientConfig,
+    transport: ConnectOptions,
+    connect_timeout: Duration,
+    reconnect: ReconnectPolicy,
+    send_queue: Load,
+    receive_buffer: Load,
+    disconnect_timeout: Duration,
+}
+
+/// What the driver needs of the options.
+#[derive(Debug)]
+pub(crate) struct Settings {
+    pub(crate) connect: Connect,
+    pub(crate) codec: ClientConfig,
+    pub(crate) connect_timeout: Duration,
+    pub(crate) reconnect: ReconnectPolicy,
+    pub(crate) receive_buffer: Load,
+    pub(crate) disconnect_timeout: Duration,
+}
+
+/// An [`OptionsError`] that can be cloned.
+#[derive(Debug, Clone)]
+enum Invalid {
+    Text(&'static str, mqttkit_codec::TextError),
+    WillTopic(mqttkit_codec::TopicError),
+}
+
+const SECOND: Duration = Duration::from_secs(1);
+const MIB: usize = 1 << 20;
+
+impl Options {
+    /// For a URL: `mqtt://`, `mqtts://`, `ws://` or `wss://`. User name and password are taken from it.
+    pub fn from_url(url: &str) -> Result<Self, OptionsError> {
+        Ok(Self::new(url.parse()?))
+    }
+
+    /// For a URL that was parsed already.
+    pub fn new(endpoint: Endpoint) -> Self {
+        Self::with_url(Ok(endpoint))
+    }
+
+    /// For a URL that may be wrong, which connecting will say.
+    pub(crate) fn with_url(url: Result<Endpoint, UrlError>) -> Self {
+        let (user_name, password) = match &url {
+            Ok(endpoint) => (endpoint.username().map(str::to_owned), endpoint.password().map(str::to_owned)),
+            Err(_) => (None, None),
+        };
+        let mut connect = Connect::new(Version::V5, Str::EMPTY);
+        connect.keep_alive = 50;
+        let mut codec = ClientConfig::default();
+        codec.max_packet_size = 16 << 20;
+        codec.receive_maximum = NonZeroU16::MIN.saturating_add(1023);
+        let mut options = Self {
+            url,
+            invalid: None,
+            connect,
+            codec,
+            transport: ConnectOptions::new(),
+            connect_timeout: 30 * SECOND,
+            reconnect: ReconnectPolicy::default(),
+            send_queue: Load { entries: 1000, bytes: 32 * MIB },
+            receive_buffer: Load { entries: 1000, bytes: 32 * MIB },
+            disconnect_timeout: 5 * SECOND,
+        }
+        .client_id(random_client_id());
+        if let Some(user_name) = user_name {
+            options = options.user_name(user_name);
+        }
+        if let Some(password) = password {
+            options = options.password(password);
+        }
+        options
+    }
+
+    // ---- the session
+
+    /// The client identifier; empty asks the server for one. Default `mqttkit-` and eight random digits.
+    pub fn client_id(mut self, id: impl Into<String>) -> Self {
+        if let Some(id) = self.text("client identifier", id.into()) {
+            self.connect.client_id = id;
+        }
+        self
+    }
+
+    /// The version to speak. Default 5.0.
+    pub fn version(mut self, version: Version) -> Self {
+        self.connect.version = version;
+        self
+    }
+
+    /// Whether to begin without an old session. Default true.
+    ///
+    /// In MQTT 3 (Clean Session) true also means that the session ends with each connection: after a reconnect the
+    /// client subscribes anew and publishes anew what was not acknowledged. In MQTT 5.0 it counts for the first
+    /// connection; whether the session outlives a connection is [`session_expiry`](Self::session_expiry)'s matter.
+    pub fn clean_start(mut self, clean: bool) -> Self {
+        self.connect.clean_start = clean;
+        self
+    }
+
+    /// How long the server keeps the session after a connection has ended, in whole seconds; from
+    /// `u32::MAX` seconds on for ever. MQTT 5.0 only. Default zero.
+    pub fn session_expiry(mut self, expiry: Duration) -> Self {
+        let seconds = u32::try_from(expiry.as_secs()).unwrap_or(u32::MAX);
+        self.connect.properties = self.connect.properties.with_session_expiry_interval(seconds);
+        self
+    }
+
+    /// The longest silence before the client shows that it is alive, in whole seconds up to 18 hours; zero is never.
+    /// Default 50 s, below the minute after which proxies cut idle sockets.
+    pub fn keep_alive(mut self, interval: Duration) -> Self {
+        // A part of a second must not become "never".
+        let seconds = interval.as_secs() + u64::from(interval.subsec_nanos() > 0);
+        self.connect.keep_alive = u16::try_from(seconds).unwrap_or(u16::MAX);
+        self
+    }
+
+    /// The user name. Default the one of the URL, if any.
+    pub fn user_name(mut self, name: impl Into<String>) -> Self {
+        self.connect.user_name = self.text("user name", name.into());
+        self
+    }
+
+    /// The password. Default the one of the URL, if any. MQTT 3 demands a user name with it.
+    pub fn password(mut self, password: impl Into<Bytes>) -> Self {
+        match Binary::try_from(password.into()) {
+            Ok(password) => self.connect.password = Some(password),
+            Err(error) => self.invalid("password", error),
+        }
+        self
+    }
+
+    /// What the server publishes when this client is gone without a goodbye.
+    pub fn will(mut self, will: Will) -> Self {
+        self.connect.will = Some(will);
+        self
+    }
+
+    /// Like [`will`](Self::will), from its parts.
+    pub fn last_will(mut self, topic: &str, payload: impl Into<Bytes>, qos: QoS, retain: bool) -> Self {
+        match (TopicName::try_from(topic), Binary::try_from(payload.into())) {
+            (Err(error), _) => {
+                self.invalid.get_or_insert(Invalid::WillTopic(error));
+            }
+            (_, Err(error)) => self.invalid("payload of the will", error),
+            (Ok(topic), Ok(payload)) => {
+                self.connect.will = Some(Will { qos, retain, ..Will::new(topic, payload) });
+            }
+        }
+        self
+    }
+
+    /// Changes the properties of CONNECT, MQTT 5.0: user properties, authentication and others. The limits have
+    /// options of their own, which win.
+    pub fn properties(mut self, change: impl FnOnce(ConnectProperties) -> ConnectProperties) -> Self {
+        self.connect.properties = change(self.connect.properties);
+        self
+    }
+
+    // ---- time
+
+    /// The time for everything from resolving the name to CONNACK, for each attempt. Default 30 s.
+    pub fn connect_timeout(mut self, timeout: Duration) -> Self {
+        self.connect_timeout = timeout;
+        self
+    }
+
+    /// How long the server may be silent after a ping. Default 10 s.
+    pub fn ping_timeout(mut self, timeout: Duration) -> Self {
+        self.codec.ping_timeout = timeout;
+        self
+    }
+
+    /// The wait before the first attempt to connect again; `None` or zero is never. Default 1 s.
+    ///
+    /// See [`ReconnectPolicy`] for how it grows.
+    pub fn reconnect_period(mut self, period: impl Into<Option<Duration>>) -> Self {
+        self.reconnect.period = period.into().unwrap_or_default();
+        self
+    }
+
+    /// How to wait between attempts to connect.
+    pub fn reconnect(mut self, policy: ReconnectPolicy) -> Self {
+        self.reconnect = policy;
+        self
+    }
+
+    /// How long [`Client::disconnect`] waits for what is not acknowledged yet. Default 5 s.
+    pub fn disconnect_timeout(mut self, timeout: Duration) -> Self {
+        self.disconnect_timeout = timeout;
+        self
+    }
+
+    // ---- bounds
+
+    /// How many outgoing messages and requests may be incomplete at a time, queued and in flight together, and their
+    /// size in bytes. When it is full [`Client::publish`] waits. A message larger than the limit passes when it is
+    /// alone. Default 1,000 and 32 MiB.
+    pub fn send_queue(mut self, messages: usize, bytes: usize) -> Self {
+        self.send_queue = Load { entries: messages, bytes };
+        self
+    }
+
+    /// How many incoming messages are held for [`Messages`], and their size in bytes; up to twice as much where
+    /// [`Messages`] says so. Default 1,000 and 32 MiB.
+    pub fn receive_buffer(mut self, messages: usize, bytes: usize) -> Self {
+        self.receive_buffer = Load { entries: messages, bytes };
+        self
+    }
+
+    /// The largest packet taken, in bytes with its header. MQTT 5.0 servers are told and keep to it; an older one
+    /// that sends a larger packet is disconnected. Default 16 MiB.
+    pub fn max_packet_size(mut self, bytes: u32) -> Self {
+        self.codec.max_packet_size = bytes;
+        // Most servers put one packet into one WebSocket message.
+        let limits = self.transport.limits.max_message_size(bytes as usize);
+        self.transport.limits = limits;
+        self
+    }
+
+    /// How many unacknowledged QoS 1 and 2 messages the server may send, MQTT 5.0. Default 1,024.
+    pub fn receive_maximum(mut self, messages: NonZeroU16) -> Self {
+        self.codec.receive_maximum = messages;
+        self
+    }
+
+    /// The highest topic alias the server may use, MQTT 5.0. Default 0: none.
+    pub fn topic_alias_maximum(mut self, aliases: u16) -> Self {
+        self.codec.topic_alias_maximum = aliases;
+        self
+    }
+
+    // ---- the transport
+
+    /// A header in addition for the WebSocket upgrade, such as `Authorization`.
+    pub fn header(mut self, name: HeaderName, value: HeaderValue) -> Self {
+        self.transport = self.transport.header(name, value);
+        self
+    }
+
+    /// The TLS configuration for `mqtts://` and `wss://`;
+    /// [`ClientTls`](mqttkit_ws_transport::tls::ClientTls) makes one from PEM. Default: the usual roots.
+    #[cfg(feature = "tls")]
+    pub fn tls(mut self, config: impl Into<Arc<mqttkit_ws_transport::rustls::ClientConfig>>) -> Self {
+        self.transport = self.transport.tls(config);
+        self
+    }
+
+    /// Everything else that the transport can be told.
+    pub fn transport(mut self, change: impl FnOnce(ConnectOptions) -> ConnectOptions) -> Self {
+        self.transport = change(self.transport);
+        self
+    }
+
+    // ---- connecting
+
+    /// Connects on tokio: returns when the server has accepted the connection. The driver runs in a task of its own.
+    ///
+    /// From then on the connection is restored as [`reconnect`](Self::reconnect) says.
+    ///
+    /// Cancel-safe: dropping the future gives everything up.
+    ///
+    /// # Errors
+    /// Why the first attempt failed. Nothing is left running.
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime.
+    #[cfg(feature = "tokio")]
+    pub async fn connect(self) -> Result<(Client, Messages), ConnectError> {
+        self.connect_on(mqttkit_ws_transport::TokioRuntime::new()).await
+    }
+
+    /// Connects on tokio in the background, and goes on trying as [`reconnect`](Self::reconnect) says, whatever comes
+    /// of the first attempt. Messages can be published at once; [`Client::events`] tells how it goes.
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime.
+    #[cfg(feature = "tokio")]
+    pub fn connect_in_background(self) -> Result<(Client, Messages), OptionsError> {
+        self.connect_in_background_on(mqttkit_ws_transport::TokioRuntime::new())
+    }
+
+    /// [`connect`](Self::connect) on any runtime.
+    pub async fn connect_on<R: Runtime>(self, runtime: R) -> Result<(Client, Messages), ConnectError> {
+        let (client, messages, mut driver) = self.build(runtime.clone())?;
+        driver.connect().await?;
+        runtime.spawn(driver);
+        Ok((client, messages))
+    }
+
+    /// [`connect_in_background`](Self::connect_in_background) on any runtime.
+    pub fn connect_in_background_on<R: Runtime>(
+        self,
+        runtime: R,
+    ) -> Result<(Client, Messages), OptionsError> {
+        let (client, messages, driver) = self.build(runtime.clone())?;
+        runtime.spawn(driver);
+        Ok((client, messages))
+    }
+
+    /// The client and its driver, which you run yourself: nothing happens but when it is polled.
+    pub fn build<R: Runtime>(
+        self,
+        runtime: R,
+    ) -> Result<(Client, Messages, Driver<R, NetConnector<R>>), OptionsError> {
+        let connector = NetConnector::new(runtime.clone(), self.url.clone()?, self.transport.clone());
+        self.connect_with(runtime, connector)
+    }
+
+    /// Like [`build`](Self::build), over a transport of your own. The URL is not used then.
+    pub fn connect_with<R: Runtime, C: Connector>(
+        self,
+        runtime: R,
+        connector: C,
+    ) -> Result<(Client, Messages, Driver<R, C>), OptionsError> {
+        match self.invalid {
+            Some(Invalid::Text(option, error)) => return Err(OptionsError::Text { option, error }),
+            Some(Invalid::WillTopic(error)) => return Err(OptionsError::WillTopic(error)),
+            None => {}
+        }
+        // Finds what cannot be encoded now, and not at the first attempt.
+        ClientConnection::new(self.codec.clone(), self.connect.clone(), Session::new(), Instant::ZERO)
+            .map_err(OptionsError::Connect)?;
+        let shared =
+            Arc::new(Shared::new(self.send_queue, self.receive_buffer, self.connect.client_id.clone()));
+        let client = Client::new(Arc::clone(&shared), self.disconnect_timeout);
+        let messages = Messages::new(Arc::clone(&shared));
+        let settings = Settings {
+            connect: self.connect,
+            codec: self.codec,
+            connect_timeout: self.connect_timeout,
+            reconnect: self.reconnect,
+            receive_buffer: self.receive_buffer,
+            disconnect_timeout: self.disconnect_timeout,
+        };
+        Ok((client, messages, Driver::new(runtime, connector, settings, shared)))
+    }
+
+    fn text(&mut self, option: &'static str, text: String) -> Option<Str> {
+        match Str::try_from(text) {
+            Ok(text) => Some(text),
+            Err(error) => {
+                self.invalid(option, error);
+                None
+            }
+        }
+    }
+
+    fn invalid(&mut self, option: &'static str, error: mqttkit_codec::TextError) {
+        self.invalid.get_or_insert(Invalid::Text(option, error));
+    }
+}
+
+/// Different for each client, without a promise beyond that.
+fn random_client_id() -> String {
+    format!("mqttkit-{:08x}", random() as u32)
+}
+
+/// A number from the random keys of the standard library's hash maps.
+pub(crate) fn random() -> u64 {
+    RandomState::new().build_hasher().finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn defaults_are_those_of_the_documentation() {
+        let options = Options::from_url("ws://localhost:8083/mqtt").unwrap();
+        assert_eq!(options.connect.version, Version::V5);
+        assert!(options.connect.clean_start);
+        assert_eq!(options.connect.keep_alive, 50);
+        assert_eq!(options.codec.receive_maximum.get(), 1024);
+        assert_eq!(options.connect.user_name, None);
+        let id = options.connect.client_id.as_str();
+        assert!(id.starts_with("mqttkit-") && id.len() == 16, "{id}");
+        assert_ne!(options.connect.client_id, Options::from_url("ws://h").unwrap().connect.client_id);
+    }
+
+    #[test]
+    fn credentials_come_from_the_url_and_options_win() {
+        let options = Options::from_url("mqtt://ann:p%40ss@h").unwrap();
+        assert_eq!(options.connect.user_name.as_deref(), Some("ann"));
+        assert_eq!(options.connect.password.as_deref(), Some(&b"p@ss"[..]));
+        let options = options.user_name("bob");
+        assert_eq!(options.connect.user_name.as_deref(), Some("bob"));
+    }
+
+    #[test]
+    fn durations_round_and_saturate() {
+        let keep_alive = |d| Options::from_url("mqtt://h").unwrap().keep_alive(d).connect.keep_alive;
+        assert_eq!(keep_alive(Duration::ZERO), 0);
+        assert_eq!(keep_alive(Duration::from_millis(1)), 1);
+        assert_eq!(keep_alive(Duration::from_secs(60)), 60);
+        assert_eq!(keep_alive(Duration::MAX), u16::MAX);
+        let expiry = |d| {
+            Options::from_url("mqtt://h")
+                .unwrap()
+                .session_expiry(d)
+                .connect
+                .properties
+                .session_expiry_interval()
+        };
+        assert_eq!(expiry(Duration::MAX), Some(u32::MAX));
+        assert_eq!(expiry(Duration::from_secs(3)), Some(3));
+    }
+}
