@@ -139,19 +139,17 @@ pub struct ClientConnection {
 impl ClientConnection {
     /// Starts with a CONNECT, which [`transmit`](Self::transmit) holds then.
     ///
-    /// `session` is what the last connection left behind, or an empty one; a clean start forgets it. The limits
-    /// of the configuration are added to `connect`.
+    /// `session` is what the last connection left behind, or an empty one. With a clean start the server will not
+    /// have it, so [`ClientEvent::Connected`] gives its messages back as lost. The limits of the configuration are
+    /// added to `connect`.
     pub fn new(
         config: ClientConfig,
         connect: Connect,
-        mut session: Session,
+        session: Session,
         now: Instant,
     ) -> Result<Self, EncodeError> {
         let mut codec = Codec::new(connect.version);
         codec.set_max_incoming(config.max_packet_size);
-        if connect.clean_start {
-            session.clear();
-        }
         let mut core = Core::new(codec, config.receive_maximum.get(), config.topic_alias_maximum, now);
         core.automatic_acknowledgement = config.automatic_acknowledgement;
         core.session = session;
