@@ -125,3 +125,8 @@ pub use text::{Binary, Str, TextError};
 pub use topic::{FilterMap, TopicError, TopicFilter, TopicName, matches};
 pub use transmit::Transmit;
 pub use types::{Instant, PacketId, PacketType, QoS, Version};
+
+/// The example of the README, as a test.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
