@@ -1,0 +1,141 @@
+//! `Config`: every limit of the broker, with its default and what happens beyond it.
+
+use std::num::NonZeroU16;
+use std::time::Duration;
+
+/// The limits of a broker. Each is a bound on memory or time that a stranger could otherwise use up.
+///
+/// ```
+/// use mqttkit_broker_core::{Config, Overflow};
+///
+/// let mut config = Config::default();
+/// config.max_packet_size = 64 * 1024;
+/// config.overflow = Overflow::DropOldest;
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Config {
+    /// How long a connection may take until its CONNECT is complete. Then it is closed. Default 10 s.
+    pub connect_timeout: Duration,
+    /// How long [`Policy::authenticate`](crate::Policy::authenticate) may take, and how long a client may wait for
+    /// the connection whose session it takes over. Then it is refused as if the server were unavailable.
+    /// Default 10 s.
+    pub authenticate_timeout: Duration,
+    /// How long a connection may make no progress in writing. Then it is closed: its peer does not read, or is
+    /// gone. Default 30 s.
+    pub write_timeout: Duration,
+    /// How long the goodbye of a connection may take: the last bytes out, the peer's end of the stream in.
+    /// Then it is cut. Default 2 s.
+    pub close_timeout: Duration,
+    /// The longest keep-alive, in seconds, that an MQTT 5.0 client may ask for; more, or none at all, is replaced
+    /// by this and the client is told. An older client cannot be told and keeps its own. Default `None`: as the
+    /// client asks.
+    pub max_keep_alive: Option<NonZeroU16>,
+
+    /// The largest packet that is taken, in bytes with its header. A larger one ends the connection with 0x95.
+    /// A connection may hold this much for a packet that is not complete. Default 2 MiB.
+    pub max_packet_size: u32,
+    /// How many QoS 1 and 2 messages of one client may wait for our acknowledgement. An MQTT 5.0 client is told,
+    /// and disconnected with 0x93 if it sends more. Default 1,024.
+    pub receive_maximum: NonZeroU16,
+    /// How many QoS 1 and 2 messages may wait for the acknowledgement of one client, if it does not itself allow
+    /// less. Beyond it messages stay in the outbox. Default 1,024.
+    pub max_in_flight: NonZeroU16,
+    /// How many topic aliases one client may define, each of which keeps a topic in memory. A higher alias is
+    /// answered with 0x94. Default 32.
+    pub topic_alias_maximum: u16,
+    /// How many levels a topic name or filter may have. Beyond it a subscription is refused with 0x8F, a message
+    /// with 0x90. Default 128.
+    pub max_topic_levels: usize,
+
+    /// Messages that wait for one connected client. Beyond it [`overflow`](Self::overflow) decides.
+    /// Default 65,536.
+    pub outbox_messages: usize,
+    /// Bytes that wait for one connected client: topics, payloads, properties and an overhead of 64 for each
+    /// message. One message is always taken, whatever its size. Beyond it [`overflow`](Self::overflow) decides.
+    /// Default 16 MiB.
+    pub outbox_bytes: usize,
+    /// Messages that wait in the session of a client that is not connected. Beyond it
+    /// [`overflow`](Self::overflow) decides. Default 1,000.
+    pub offline_messages: usize,
+    /// Bytes that wait there, counted as in [`outbox_bytes`](Self::outbox_bytes). Default 4 MiB.
+    pub offline_bytes: usize,
+    /// Whether QoS 0 messages wait for a client that is not connected. Default false: they are dropped.
+    pub offline_qos0: bool,
+    /// What happens to a QoS 1 or 2 message that has no room. A QoS 0 message without room is always dropped.
+    /// Every message dropped is counted. Default [`Overflow::DropNewest`].
+    pub overflow: Overflow,
+    /// Bytes encoded for one connection but not yet written. Above it messages stay in the outbox and nothing
+    /// more is read from the client. Default 64 KiB.
+    pub transmit_watermark: usize,
+
+    /// Connections at a time, over all listeners. One more is closed at once and counted. Default 100,000.
+    pub max_connections: usize,
+    /// TLS and WebSocket handshakes at a time on one listener. Further connections wait in the backlog of the
+    /// operating system. Default 1,024.
+    pub max_handshakes: usize,
+    /// How long a TLS handshake and a WebSocket upgrade may each take. Default 10 s.
+    pub handshake_timeout: Duration,
+
+    /// Sessions at a time, of connected clients and others. A client that would need one more is refused with
+    /// 0x97. Default 1,000,000.
+    pub max_sessions: usize,
+    /// The longest time a session outlives its connection. MQTT 5.0 clients that ask for more are told; MQTT 3
+    /// sessions that are not clean get this. Default 30 days.
+    pub session_expiry: Duration,
+    /// Subscriptions of one session. One more is refused with 0x97. Default 100,000.
+    pub max_subscriptions: usize,
+
+    /// Retained messages. One more is delivered but not retained, and counted. Default 1,000,000.
+    pub max_retained_messages: usize,
+    /// Bytes of retained messages, counted as in [`outbox_bytes`](Self::outbox_bytes). A message beyond it is
+    /// delivered but not retained, and counted. Default 256 MiB.
+    pub max_retained_bytes: usize,
+}
+
+/// What happens to a message of QoS 1 or 2 for a client whose queue is full.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Overflow {
+    /// The new message is dropped for this client.
+    #[default]
+    DropNewest,
+    /// The oldest waiting messages, of any QoS, are dropped until the new one has room.
+    DropOldest,
+    /// The new message is dropped and the client is disconnected with 0x97; its session goes on, with what
+    /// [`Config::offline_messages`] allows of its queue. For a client that is not connected the new message is
+    /// dropped.
+    Disconnect,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            connect_timeout: Duration::from_secs(10),
+            authenticate_timeout: Duration::from_secs(10),
+            write_timeout: Duration::from_secs(30),
+            close_timeout: Duration::from_secs(2),
+            max_keep_alive: None,
+            max_packet_size: 2 << 20,
+            receive_maximum: NonZeroU16::MIN.saturating_add(1_023),
+            max_in_flight: NonZeroU16::MIN.saturating_add(1_023),
+            topic_alias_maximum: 32,
+            max_topic_levels: 128,
+            outbox_messages: 65_536,
+            outbox_bytes: 16 << 20,
+            offline_messages: 1_000,
+            offline_bytes: 4 << 20,
+            offline_qos0: false,
+            overflow: Overflow::DropNewest,
+            transmit_watermark: 64 << 10,
+            max_connections: 100_000,
+            max_handshakes: 1_024,
+            handshake_timeout: Duration::from_secs(10),
+            max_sessions: 1_000_000,
+            session_expiry: Duration::from_secs(30 * 24 * 60 * 60),
+            max_subscriptions: 100_000,
+            max_retained_messages: 1_000_000,
+            max_retained_bytes: 256 << 20,
+        }
+    }
+}

@@ -1,0 +1,351 @@
+//! `Peer`: one client of the network without its IO: a codec connection on one side, the state on the other.
+//!
+//! A turn has two halves. [`decode`](Peer::decode) turns bytes into work and asks the policy, without the lock;
+//! [`apply`](Peer::apply) does the work under it. Tests drive the same two halves in simulated time.
+
+use std::mem;
+use std::sync::Arc;
+
+use bytes::BytesMut;
+use mqttkit_codec::{
+    AckToken, Closed, ConnAck, Connect, Disconnect, Instant, Message, PacketType, ReasonCode, ServerConfig,
+    ServerConnection, ServerEvent, Str, SubAck, Subscribe, Transmit, UnsubAck, Unsubscribe,
+};
+use mqttkit_ws_transport::PeerInfo;
+
+use crate::config::Config;
+use crate::notify::Notify;
+use crate::policy::{Action, Client, Identity, Policy, Refusal};
+use crate::state::{ClientKey, Connecting, Drained, State};
+
+/// The protocol side of one connection.
+#[derive(Debug)]
+pub(crate) struct Peer {
+    connection: ServerConnection,
+    phase: Phase,
+    /// Rung when the state has something for this connection.
+    notify: Arc<Notify>,
+    policy: Option<Arc<dyn Policy>>,
+    info: Arc<PeerInfo>,
+    client: Option<Client>,
+}
+
+/// ```text
+///   Opening ──CONNECT──▶ Deciding ──admit()──▶ Open ─┐
+///                           │  ▲                     ├─ end of the connection ─▶ Done
+///                           └──┘ waits for an earlier│
+///                                connection ─────────┘
+/// ```
+#[derive(Debug)]
+enum Phase {
+    Opening,
+    /// The policy decides, or another connection is to give the session back first.
+    Deciding(Option<Box<Connect>>),
+    Open(ClientKey),
+    Done(Closed),
+}
+
+/// Something a client wants of the state.
+#[derive(Debug)]
+pub(crate) enum Work {
+    Connect(Box<Connect>),
+    Publish { message: Message, token: Option<AckToken>, verdict: Verdict },
+    Subscribe { subscribe: Subscribe, verdicts: Vec<Verdict> },
+    Unsubscribe(Unsubscribe),
+    Auth,
+    Closed(Closed),
+}
+
+pub(crate) type Verdict = Result<(), ReasonCode>;
+
+/// What a turn came to.
+#[derive(Debug)]
+pub(crate) enum Turn {
+    /// Ask the policy about this client, then [`Peer::allow`] or [`Peer::refuse`] it.
+    Authenticate(Box<Connect>),
+    /// The state has no more for now: the bell rings.
+    Idle,
+    /// The state has more, for when this connection can take it.
+    Blocked,
+    /// The state has more at once.
+    Again,
+}
+
+/// How many events are decoded before the state is locked for them.
+pub(crate) const BATCH: usize = 256;
+
+impl Peer {
+    pub(crate) fn new(
+        config: &Config,
+        now: Instant,
+        policy: Option<Arc<dyn Policy>>,
+        info: PeerInfo,
+        notify: Arc<Notify>,
+    ) -> Self {
+        let mut server = ServerConfig::default();
+        server.connect_timeout = config.connect_timeout;
+        server.max_packet_size = config.max_packet_size;
+        server.receive_maximum = config.receive_maximum;
+        server.topic_alias_maximum = config.topic_alias_maximum;
+        let connection = ServerConnection::new(server, now);
+        Self { connection, phase: Phase::Opening, notify, policy, info: Arc::new(info), client: None }
+    }
+
+    /// Takes up to [`BATCH`] events from the front of `input`. Returns whether there may be more.
+    pub(crate) fn decode(&mut self, now: Instant, input: &mut BytesMut, work: &mut Vec<Work>) -> bool {
+        while work.len() < BATCH {
+            let Some(event) = self.connection.poll_event(now, input) else { return false };
+            match event {
+                ServerEvent::Connect(connect) => work.push(Work::Connect(connect)),
+                ServerEvent::Publish { message, token, .. } => {
+                    let verdict = self.judge_message(&message);
+                    work.push(Work::Publish { message, token, verdict });
+                }
+                ServerEvent::Subscribe(subscribe) => {
+                    let verdicts = subscribe.subscriptions.iter();
+                    let verdicts = verdicts.map(|subscription| {
+                        self.judge(&Action::Subscribe(&subscription), PacketType::SubAck)
+                    });
+                    let verdicts = verdicts.collect();
+                    work.push(Work::Subscribe { subscribe, verdicts });
+                }
+                ServerEvent::Unsubscribe(unsubscribe) => work.push(Work::Unsubscribe(unsubscribe)),
+                ServerEvent::Auth(_) => work.push(Work::Auth),
+                ServerEvent::Closed(closed) => work.push(Work::Closed(closed)),
+                // The connection itself has freed its place; draining fills it again.
+                _ => {}
+            }
+        }
+        true
+    }
+
+    /// Does the work, then fetches what the state has for this client. `work` is empty afterwards.
+    pub(crate) fn apply(&mut self, now: Instant, state: &mut State, work: &mut Vec<Work>) -> Turn {
+        for work in work.drain(..) {
+            match (work, &self.phase) {
+                (Work::Connect(connect), _) => {
+                    if let Some(connect) = self.on_connect(now, state, connect) {
+                        return Turn::Authenticate(connect);
+                    }
+                }
+                (Work::Publish { message, token, verdict }, &Phase::Open(client)) => {
+                    let reason = match verdict {
+                        Ok(()) => state.publish(now, client, message),
+                        Err(reason) => reason,
+                    };
+                    if let Some(token) = token {
+                        self.connection.ack(now, token, reason);
+                    }
+                }
+                (Work::Subscribe { subscribe, verdicts }, &Phase::Open(client)) => {
+                    self.on_subscribe(now, state, client, &subscribe, verdicts);
+                }
+                (Work::Unsubscribe(unsubscribe), &Phase::Open(client)) => {
+                    self.on_unsubscribe(now, state, client, &unsubscribe);
+                }
+                (Work::Auth, _) => self.disconnect(now, ReasonCode::ProtocolError),
+                (Work::Closed(closed), _) => self.finish(now, state, &closed),
+                // Nothing else comes from a client that is not in.
+                (Work::Publish { .. } | Work::Subscribe { .. } | Work::Unsubscribe(_), _) => {}
+            }
+        }
+        self.fetch(now, state)
+    }
+
+    /// The policy lets the client in. Asks it about the client's will; not to be called under the lock.
+    pub(crate) fn allow(&mut self, now: Instant, connect: Box<Connect>, identity: Identity) {
+        let client = Client::new(&connect, identity, Arc::clone(&self.info));
+        self.client = Some(client);
+        if let Some(will) = &connect.will
+            && let Err(reason) = self.judge_message(&Message::from(will.clone()))
+        {
+            self.refuse(now, &Refusal::new(reason));
+            return;
+        }
+        self.phase = Phase::Deciding(Some(connect));
+    }
+
+    /// Whether [`apply`](Self::apply) is to be called for a client that was allowed in, or that waits for the
+    /// earlier connection of its session.
+    pub(crate) fn is_waiting(&self) -> bool {
+        matches!(self.phase, Phase::Deciding(Some(_)))
+    }
+
+    /// The client is not let in.
+    pub(crate) fn refuse(&mut self, now: Instant, refusal: &Refusal) {
+        let reason = refusal.reason();
+        let fits = reason.is_error() && reason.is_allowed_in(PacketType::ConnAck);
+        let mut connack = ConnAck::refused(if fits { reason } else { ReasonCode::NotAuthorized });
+        if let Some(text) = refusal.text() {
+            connack.properties = connack.properties.with_reason_string(text);
+        }
+        self.connection.refuse(now, &connack);
+    }
+
+    /// Ends the connection from this side, with a goodbye where the version has one.
+    pub(crate) fn disconnect(&mut self, now: Instant, reason: ReasonCode) {
+        self.connection.disconnect(now, &Disconnect::new(reason));
+    }
+
+    /// The transport has ended or failed.
+    pub(crate) fn handle_closed(&mut self, now: Instant) {
+        self.connection.handle_closed(now);
+    }
+
+    pub(crate) fn handle_timeout(&mut self, now: Instant) {
+        self.connection.handle_timeout(now);
+    }
+
+    pub(crate) fn poll_timeout(&self) -> Option<Instant> {
+        self.connection.poll_timeout()
+    }
+
+    /// The bytes to send.
+    pub(crate) fn transmit(&mut self) -> &mut Transmit {
+        self.connection.transmit()
+    }
+
+    /// Whether the connection is over and [`apply`](Self::apply) has still to tell the state.
+    pub(crate) fn is_ending(&self) -> bool {
+        self.connection.is_closed() && self.closed().is_none()
+    }
+
+    /// How the connection ended, once the state knows.
+    pub(crate) fn closed(&self) -> Option<&Closed> {
+        match &self.phase {
+            Phase::Done(closed) => Some(closed),
+            _ => None,
+        }
+    }
+
+    /// Whether the client may send: not while it waits to be let in.
+    pub(crate) fn takes_input(&self) -> bool {
+        matches!(self.phase, Phase::Opening | Phase::Open(_)) && !self.connection.is_closed()
+    }
+
+    /// Whether the client is in.
+    pub(crate) fn is_open(&self) -> bool {
+        matches!(self.phase, Phase::Open(_))
+    }
+
+    /// Who the client is, once it was allowed in.
+    pub(crate) fn client_id(&self) -> Option<&Str> {
+        self.client.as_ref().map(Client::client_id)
+    }
+
+    pub(crate) fn info(&self) -> &Arc<PeerInfo> {
+        &self.info
+    }
+
+    /// Gives the connection back if the policy must be asked first.
+    fn on_connect(&mut self, now: Instant, state: &mut State, connect: Box<Connect>) -> Option<Box<Connect>> {
+        self.phase = Phase::Deciding(None);
+        // [MQTT-4.12.0-1]: no method is supported.
+        if connect.properties.authentication_method().is_some() {
+            self.refuse(now, &Refusal::new(ReasonCode::BadAuthenticationMethod));
+            return None;
+        }
+        if self.policy.is_some() {
+            return Some(connect);
+        }
+        self.allow(now, connect, Identity::anonymous());
+        self.enter(now, state);
+        None
+    }
+
+    /// Lets a client that was allowed in have its session, as soon as that is free.
+    fn enter(&mut self, now: Instant, state: &mut State) {
+        let Phase::Deciding(waiting) = &mut self.phase else { return };
+        let Some(connect) = waiting.take() else { return };
+        match state.connect(now, &connect, &self.notify) {
+            Connecting::Accepted(accepted) => {
+                self.phase = Phase::Open(accepted.client);
+                if let Some(client) = &mut self.client {
+                    client.set_id(accepted.client_id);
+                }
+                self.connection.accept(now, accepted.connack, accepted.in_flight);
+            }
+            Connecting::Wait => self.phase = Phase::Deciding(Some(connect)),
+            Connecting::Refused(reason) => self.refuse(now, &Refusal::new(reason)),
+        }
+    }
+
+    fn fetch(&mut self, now: Instant, state: &mut State) -> Turn {
+        if !self.connection.is_closed() {
+            self.enter(now, state);
+        }
+        if let Phase::Open(client) = self.phase
+            && let Some(reason) = state.kicked(client)
+        {
+            self.disconnect(now, reason);
+        }
+        if self.is_ending() {
+            let mut nothing = BytesMut::new();
+            while let Some(event) = self.connection.poll_event(now, &mut nothing) {
+                if let ServerEvent::Closed(closed) = event {
+                    self.finish(now, state, &closed);
+                }
+            }
+        }
+        let Phase::Open(client) = self.phase else { return Turn::Idle };
+        match state.drain(now, client, &mut self.connection) {
+            Drained::Empty => Turn::Idle,
+            Drained::Blocked => Turn::Blocked,
+            Drained::Again => Turn::Again,
+        }
+    }
+
+    fn finish(&mut self, now: Instant, state: &mut State, closed: &Closed) {
+        if let Phase::Open(client) = mem::replace(&mut self.phase, Phase::Done(closed.clone())) {
+            state.disconnected(now, client, self.connection.take_session(), closed);
+        }
+    }
+
+    fn on_subscribe(
+        &mut self,
+        now: Instant,
+        state: &mut State,
+        client: ClientKey,
+        subscribe: &Subscribe,
+        verdicts: Vec<Verdict>,
+    ) {
+        let id = subscribe.properties.subscription_identifier();
+        let reasons = subscribe.subscriptions.iter().zip(verdicts).map(|(subscription, verdict)| {
+            verdict.map_or_else(|reason| reason, |()| state.subscribe(client, &subscription, id))
+        });
+        let ack = SubAck::new(subscribe.packet_id, reasons);
+        if self.connection.sub_ack(now, &ack).is_err() {
+            self.disconnect(now, ReasonCode::PacketTooLarge);
+        }
+    }
+
+    fn on_unsubscribe(
+        &mut self,
+        now: Instant,
+        state: &mut State,
+        client: ClientKey,
+        unsubscribe: &Unsubscribe,
+    ) {
+        let reasons = unsubscribe.filters.iter().map(|filter| state.unsubscribe(client, &filter));
+        let ack = UnsubAck::new(unsubscribe.packet_id, reasons);
+        if self.connection.unsub_ack(now, &ack).is_err() {
+            self.disconnect(now, ReasonCode::PacketTooLarge);
+        }
+    }
+
+    /// Clients do not speak in the broker's name, whatever the policy.
+    fn judge_message(&self, message: &Message) -> Verdict {
+        if message.topic.as_bytes().starts_with(b"$SYS/") {
+            return Err(ReasonCode::NotAuthorized);
+        }
+        self.judge(&Action::Publish(message), PacketType::PubAck)
+    }
+
+    fn judge(&self, action: &Action<'_>, answer: PacketType) -> Verdict {
+        let (Some(policy), Some(client)) = (&self.policy, &self.client) else { return Ok(()) };
+        policy.authorise(client, action).map_err(|reason| {
+            let fits = reason.is_error() && reason.is_allowed_in(answer);
+            if fits { reason } else { ReasonCode::NotAuthorized }
+        })
+    }
+}

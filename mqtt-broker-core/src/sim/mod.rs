@@ -1,0 +1,459 @@
+//! A broker and its clients on one thread in simulated time: the state, the protocol of both sides, no runtime.
+//!
+//! The harness wakes a connection only when a real one would be woken: bytes came, its bell rang, or it had been
+//! blocked and could write. A forgotten wake shows as a message that does not arrive.
+
+mod messages;
+mod overflow;
+mod policy;
+mod retained;
+mod sessions;
+mod shared;
+mod violations;
+mod wills;
+
+use std::sync::Arc;
+use std::task::Waker;
+use std::time::Duration;
+
+use bytes::{Buf, BufMut, BytesMut};
+use mqttkit_codec::{
+    ClientConfig, ClientConnection, ClientEvent, Closed, ConnAck, Connect, Disconnect, Instant, Message,
+    PublishProperties, QoS, ReasonCode, Session, Str, SubscribeProperties, Subscription, TopicFilter,
+    TopicName, Version, Will,
+};
+use mqttkit_ws_transport::{PeerInfo, Scheme};
+
+use crate::config::Config;
+use crate::notify::{LOOK, Notify};
+use crate::peer::{Peer, Turn, Work};
+use crate::policy::{ConnectRequest, Policy};
+use crate::state::State;
+use crate::stats::Stats;
+
+pub(crate) struct World {
+    pub(crate) now: Instant,
+    pub(crate) state: State,
+    config: Arc<Config>,
+    policy: Option<Arc<dyn Policy>>,
+    lines: Vec<Line>,
+}
+
+/// A connection: both ends and the bytes between.
+struct Line {
+    peer: Peer,
+    client: ClientConnection,
+    notify: Arc<Notify>,
+    up: BytesMut,
+    down: BytesMut,
+    /// The last turn was blocked: it comes again when it could write.
+    blocked: bool,
+    /// It comes again at once.
+    again: bool,
+    /// The transport is gone.
+    cut: bool,
+    /// The client reads nothing.
+    stalled: bool,
+    /// The client does not acknowledge.
+    mute: bool,
+    seen: Seen,
+}
+
+/// What a client saw.
+#[derive(Default)]
+struct Seen {
+    connack: Option<ConnAck>,
+    messages: Vec<Message>,
+    /// How many of the messages came as duplicates.
+    duplicates: usize,
+    acks: Vec<ReasonCode>,
+    reasons: Vec<ReasonCode>,
+    closed: Option<Closed>,
+}
+
+/// A connection by its number.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Id(usize);
+
+impl World {
+    pub(crate) fn new() -> Self {
+        Self::with(|_| {})
+    }
+
+    pub(crate) fn with(change: impl FnOnce(&mut Config)) -> Self {
+        let mut config = Config::default();
+        change(&mut config);
+        let config = Arc::new(config);
+        let state = State::new(Arc::clone(&config), "sim".into());
+        // Not zero, so that a time that was never set shows.
+        let now = Instant::new(Duration::from_secs(1_000));
+        Self { now, state, config, policy: None, lines: Vec::new() }
+    }
+
+    pub(crate) fn set_policy(&mut self, policy: impl Policy) {
+        self.policy = Some(Arc::new(policy));
+    }
+
+    /// Opens a connection and sends the CONNECT.
+    pub(crate) fn connect(&mut self, connect: Connect) -> Id {
+        self.resume(connect, Session::new())
+    }
+
+    /// The same, with what the client has from an earlier connection.
+    pub(crate) fn resume(&mut self, connect: Connect, session: Session) -> Id {
+        let client = ClientConnection::new(ClientConfig::default(), connect, session, self.now).unwrap();
+        let id = self.open(client);
+        self.run();
+        id
+    }
+
+    /// Opens a connection and sends nothing.
+    fn open(&mut self, client: ClientConnection) -> Id {
+        let notify = Arc::new(Notify::default());
+        let info = PeerInfo::new(Scheme::Tcp, None);
+        let peer = Peer::new(&self.config, self.now, self.policy.clone(), info, Arc::clone(&notify));
+        let (up, down) = (BytesMut::new(), BytesMut::new());
+        let seen = Seen::default();
+        let (blocked, again, cut, stalled, mute) = (false, false, false, false, false);
+        self.lines.push(Line { peer, client, notify, up, down, blocked, again, cut, stalled, mute, seen });
+        Id(self.lines.len() - 1)
+    }
+
+    /// A client of MQTT 5.0 with a clean start, connected.
+    pub(crate) fn join(&mut self, client_id: &str) -> Id {
+        let id = self.connect(v5(client_id));
+        assert!(self.is_connected(id), "{client_id} is not connected: {:?}", self.closed(id));
+        id
+    }
+
+    pub(crate) fn subscribe(&mut self, id: Id, filter: &str, qos: QoS) -> ReasonCode {
+        self.subscribe_with(id, Subscription::new(filter.try_into().unwrap(), qos), None)
+    }
+
+    pub(crate) fn subscribe_with(
+        &mut self,
+        id: Id,
+        subscription: Subscription,
+        number: Option<u32>,
+    ) -> ReasonCode {
+        let mut properties = SubscribeProperties::new();
+        if let Some(number) = number {
+            properties = properties.with_subscription_identifier(number.try_into().unwrap());
+        }
+        let line = &mut self.lines[id.0];
+        line.client.subscribe(self.now, properties, [subscription]).unwrap();
+        self.run();
+        self.lines[id.0].seen.reasons.pop().expect("a SUBACK")
+    }
+
+    pub(crate) fn unsubscribe(&mut self, id: Id, filter: &str) -> ReasonCode {
+        let filter: TopicFilter = filter.try_into().unwrap();
+        self.lines[id.0].client.unsubscribe(self.now, Default::default(), [filter]).unwrap();
+        self.run();
+        self.lines[id.0].seen.reasons.pop().expect("an UNSUBACK")
+    }
+
+    /// Publishes and lets everything happen that follows.
+    pub(crate) fn publish(&mut self, id: Id, topic: &str, payload: &str, qos: QoS) {
+        self.send(id, message(topic, payload).with_qos(qos));
+    }
+
+    pub(crate) fn send(&mut self, id: Id, message: Message) {
+        self.lines[id.0].client.publish(self.now, message).unwrap();
+        self.run();
+    }
+
+    /// Sends these bytes, whatever they are.
+    pub(crate) fn send_raw(&mut self, id: Id, bytes: &[u8]) {
+        self.lines[id.0].up.put_slice(bytes);
+        self.run();
+    }
+
+    pub(crate) fn disconnect(&mut self, id: Id, disconnect: &Disconnect) {
+        self.lines[id.0].client.disconnect(self.now, disconnect);
+        self.run();
+    }
+
+    /// Cuts the transport: both sides see its end, and bytes on the way are lost.
+    pub(crate) fn cut(&mut self, id: Id) {
+        let line = &mut self.lines[id.0];
+        line.peer.handle_closed(self.now);
+        line.client.handle_closed(self.now);
+        line.cut = true;
+        line.up.clear();
+        line.down.clear();
+        self.run();
+    }
+
+    /// The client reads nothing from here on, or reads again.
+    pub(crate) fn stall(&mut self, id: Id, stalled: bool) {
+        self.lines[id.0].stalled = stalled;
+        self.run();
+    }
+
+    /// The client acknowledges nothing from here on.
+    pub(crate) fn mute(&mut self, id: Id) {
+        self.lines[id.0].mute = true;
+    }
+
+    /// What the client keeps of a connection that has ended.
+    pub(crate) fn take_session(&mut self, id: Id) -> Session {
+        self.lines[id.0].client.take_session()
+    }
+
+    /// Lets time pass, stopping wherever somebody has a deadline.
+    pub(crate) fn pass(&mut self, duration: Duration) {
+        let end = self.now + duration;
+        loop {
+            let deadlines = self.lines.iter().filter(|line| !line.cut).flat_map(|line| {
+                let client = if line.stalled { None } else { line.client.poll_timeout() };
+                [line.peer.poll_timeout(), client]
+            });
+            let next = deadlines.chain([self.state.poll_timeout()]).flatten().min();
+            let Some(next) = next.filter(|&next| next <= end) else { break };
+            self.now = self.now.max(next);
+            self.state.handle_timeout(self.now);
+            self.ring();
+            for line in &mut self.lines {
+                line.peer.handle_timeout(self.now);
+                if !line.stalled {
+                    line.client.handle_timeout(self.now);
+                }
+            }
+            self.run();
+        }
+        self.now = end;
+        self.run();
+    }
+
+    /// Moves bytes and events until nothing moves.
+    pub(crate) fn run(&mut self) {
+        for _ in 0..100_000 {
+            let mut moved = false;
+            for index in 0..self.lines.len() {
+                moved |= self.turn(index);
+            }
+            if !moved {
+                return;
+            }
+        }
+        panic!("the world does not come to rest");
+    }
+
+    fn turn(&mut self, index: usize) -> bool {
+        let now = self.now;
+        let line = &mut self.lines[index];
+        let mut moved = false;
+        // From the client to the broker. A line that is not read holds a little and then fills up.
+        let out = line.client.transmit();
+        if out.has_remaining() && !line.cut {
+            line.up.put(out);
+            moved = true;
+        }
+        let came = !line.up.is_empty() && line.peer.takes_input();
+        let rang = line.notify.take(Waker::noop()) & LOOK != 0;
+        if came || rang || line.again || line.peer.is_ending() {
+            let mut work: Vec<Work> = Vec::new();
+            let before = line.up.len();
+            let more = line.peer.decode(now, &mut line.up, &mut work);
+            let turn = line.peer.apply(now, &mut self.state, &mut work);
+            moved |= rang || line.again || more || line.up.len() != before || line.peer.is_ending();
+            line.blocked = matches!(turn, Turn::Blocked);
+            line.again = more || matches!(turn, Turn::Again | Turn::Authenticate(_));
+            if let Turn::Authenticate(connect) = turn {
+                self.authenticate(index, connect);
+            }
+            self.ring();
+        }
+        let line = &mut self.lines[index];
+        let room = if line.stalled { 4096usize.saturating_sub(line.down.len()) } else { usize::MAX };
+        let out = line.peer.transmit();
+        let count = out.remaining().min(room);
+        if count > 0 && !line.cut {
+            line.down.put(out.take(count));
+            line.again = line.blocked;
+            moved = true;
+        }
+        if line.peer.closed().is_some() && !line.cut && !line.peer.transmit().has_remaining() && !line.stalled
+        {
+            line.collect(now);
+            line.client.handle_closed(now);
+            line.cut = true;
+            moved = true;
+        }
+        if !line.stalled {
+            moved |= line.collect(now);
+        }
+        if line.client.is_closed()
+            && !line.client.transmit().has_remaining()
+            && !line.cut
+            && line.up.is_empty()
+        {
+            line.peer.handle_closed(now);
+            line.cut = true;
+            moved = true;
+        }
+        moved
+    }
+
+    fn authenticate(&mut self, index: usize, connect: Box<Connect>) {
+        let Some(policy) = self.policy.clone() else { return };
+        let line = &mut self.lines[index];
+        let info = Arc::clone(line.peer.info());
+        let mut verdict = policy.authenticate(ConnectRequest::new(&info, &connect));
+        let mut context = std::task::Context::from_waker(Waker::noop());
+        match verdict.as_mut().poll(&mut context) {
+            std::task::Poll::Ready(Ok(identity)) => line.peer.allow(self.now, connect.clone(), identity),
+            std::task::Poll::Ready(Err(refusal)) => line.peer.refuse(self.now, &refusal),
+            std::task::Poll::Pending => panic!("policies of the simulation decide at once"),
+        }
+    }
+
+    fn ring(&mut self) {
+        let mut bells = Vec::new();
+        self.state.take_wakes(&mut bells);
+        for bell in bells {
+            bell.ring(LOOK);
+        }
+    }
+
+    // ---- what was seen
+
+    pub(crate) fn is_connected(&self, id: Id) -> bool {
+        self.lines[id.0].client.is_connected() && self.lines[id.0].peer.is_open()
+    }
+
+    pub(crate) fn connack(&self, id: Id) -> &ConnAck {
+        self.lines[id.0].seen.connack.as_ref().expect("a CONNACK")
+    }
+
+    pub(crate) fn closed(&self, id: Id) -> Option<&Closed> {
+        self.lines[id.0].seen.closed.as_ref()
+    }
+
+    /// How the broker saw the end.
+    pub(crate) fn cause(&self, id: Id) -> Option<&Closed> {
+        self.lines[id.0].peer.closed()
+    }
+
+    /// The messages since the last call.
+    pub(crate) fn messages(&mut self, id: Id) -> Vec<Message> {
+        std::mem::take(&mut self.lines[id.0].seen.messages)
+    }
+
+    /// The same as `topic=payload`.
+    pub(crate) fn texts(&mut self, id: Id) -> Vec<String> {
+        let text = |message: Message| {
+            format!("{}={}", message.topic, std::str::from_utf8(&message.payload).unwrap())
+        };
+        self.messages(id).into_iter().map(text).collect()
+    }
+
+    pub(crate) fn duplicates(&self, id: Id) -> usize {
+        self.lines[id.0].seen.duplicates
+    }
+
+    /// The acknowledgements of the client's own messages since the last call.
+    pub(crate) fn acks(&mut self, id: Id) -> Vec<ReasonCode> {
+        std::mem::take(&mut self.lines[id.0].seen.acks)
+    }
+
+    pub(crate) fn stats(&self) -> Stats {
+        let mut stats = Stats::default();
+        self.state.stats(&mut stats);
+        stats
+    }
+}
+
+impl Line {
+    /// Lets the client read.
+    fn collect(&mut self, now: Instant) -> bool {
+        let mut moved = false;
+        let before = self.down.len();
+        while let Some(event) = self.client.poll_event(now, &mut self.down) {
+            moved = true;
+            match event {
+                ClientEvent::Connected { connack, .. } => self.seen.connack = Some(*connack),
+                ClientEvent::Publish { message, dup, token } => {
+                    self.seen.duplicates += usize::from(dup);
+                    self.seen.messages.push(message);
+                    if let Some(token) = token.filter(|_| !self.mute) {
+                        self.client.ack(now, token, ReasonCode::Success);
+                    }
+                }
+                ClientEvent::Acknowledged { reason, .. } => self.seen.acks.push(reason),
+                ClientEvent::SubAck(ack) => self.seen.reasons.extend(ack.reasons.iter()),
+                ClientEvent::UnsubAck(ack) => self.seen.reasons.extend(ack.reasons.iter()),
+                ClientEvent::Closed(closed) => {
+                    if let Closed::Refused(connack) = &closed {
+                        self.seen.connack = Some((**connack).clone());
+                    }
+                    self.seen.closed = Some(closed);
+                }
+                _ => {}
+            }
+        }
+        moved || self.down.len() != before
+    }
+}
+
+// ---- short ways to say things
+
+pub(crate) fn v5(client_id: &str) -> Connect {
+    Connect::new(Version::V5, client_id.try_into().unwrap())
+}
+
+pub(crate) fn v311(client_id: &str) -> Connect {
+    Connect::new(Version::V311, client_id.try_into().unwrap())
+}
+
+/// A client of MQTT 5.0 whose session lives this many seconds longer than its connection.
+pub(crate) fn lasting(client_id: &str, seconds: u32) -> Connect {
+    let mut connect = v5(client_id);
+    connect.clean_start = false;
+    connect.properties = connect.properties.with_session_expiry_interval(seconds);
+    connect
+}
+
+pub(crate) fn keep_alive(mut connect: Connect, seconds: u16) -> Connect {
+    connect.keep_alive = seconds;
+    connect
+}
+
+pub(crate) fn clean_start(mut connect: Connect, clean_start: bool) -> Connect {
+    connect.clean_start = clean_start;
+    connect
+}
+
+pub(crate) fn with_will(mut connect: Connect, topic: &str, payload: &str, delay: Option<u32>) -> Connect {
+    let mut will = Will::new(topic.try_into().unwrap(), payload.try_into().unwrap());
+    if let Some(delay) = delay {
+        will.properties = will.properties.with_will_delay_interval(delay);
+    }
+    connect.will = Some(will);
+    connect
+}
+
+pub(crate) fn message(topic: &str, payload: &str) -> Message {
+    Message::new(TopicName::try_from(topic).unwrap(), payload.to_owned())
+}
+
+pub(crate) fn retained(topic: &str, payload: &str) -> Message {
+    message(topic, payload).with_retain(true)
+}
+
+pub(crate) fn expiring(topic: &str, payload: &str, seconds: u32) -> Message {
+    message(topic, payload).with_properties(PublishProperties::new().with_message_expiry_interval(seconds))
+}
+
+pub(crate) fn text(text: &str) -> Str {
+    text.try_into().unwrap()
+}
+
+pub(crate) const fn seconds(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+pub(crate) fn goodbye() -> Disconnect {
+    Disconnect::new(ReasonCode::NORMAL_DISCONNECTION)
+}

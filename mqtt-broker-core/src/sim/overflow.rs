@@ -1,0 +1,101 @@
+//! Slow and absent clients: queues are bounded, and what is dropped is counted by cause.
+
+use super::*;
+use crate::config::Overflow;
+
+fn small(config: &mut Config) {
+    config.outbox_messages = 10;
+    config.offline_messages = 5;
+    config.transmit_watermark = 1;
+}
+
+/// A receiver that reads nothing and whose line is full.
+fn stalled(world: &mut World, qos: QoS) -> (Id, Id) {
+    let (sender, receiver) = (world.join("s"), world.connect(lasting("r", 100)));
+    world.subscribe(receiver, "a", qos);
+    world.stall(receiver, true);
+    world.publish(sender, "a", &"x".repeat(10_000), QoS::AtMostOnce);
+    (sender, receiver)
+}
+
+#[test]
+fn a_slow_client_loses_qos_0_and_nobody_else_does() {
+    let mut world = World::with(small);
+    let (sender, slow) = stalled(&mut world, QoS::AtMostOnce);
+    let quick = world.join("quick");
+    world.subscribe(quick, "a", QoS::AtMostOnce);
+    for number in 0..100 {
+        world.publish(sender, "a", &number.to_string(), QoS::AtMostOnce);
+    }
+    assert_eq!(world.messages(quick).len(), 100);
+    assert_eq!(world.stats().dropped.slow_qos0, 90);
+    world.stall(slow, false);
+    assert_eq!(world.messages(slow).len(), 11, "what fitted is there, and the large one");
+}
+
+#[test]
+fn each_overflow_policy_does_what_it_says() {
+    for (overflow, expected) in
+        [(Overflow::DropNewest, (0..10).collect::<Vec<_>>()), (Overflow::DropOldest, (90..100).collect())]
+    {
+        let mut world = World::with(|config| {
+            small(config);
+            config.overflow = overflow;
+        });
+        let (sender, slow) = stalled(&mut world, QoS::AtLeastOnce);
+        for number in 0..100 {
+            world.publish(sender, "a", &number.to_string(), QoS::AtLeastOnce);
+        }
+        assert_eq!(world.stats().dropped.slow, 90);
+        world.stall(slow, false);
+        let expected: Vec<String> = expected.iter().map(|number| format!("a={number}")).collect();
+        assert_eq!(world.texts(slow)[1..], expected);
+    }
+}
+
+#[test]
+fn overflow_can_disconnect_and_keep_the_session() {
+    let mut world = World::with(|config| {
+        small(config);
+        config.overflow = Overflow::Disconnect;
+    });
+    let (sender, slow) = stalled(&mut world, QoS::AtLeastOnce);
+    for number in 0..100 {
+        world.publish(sender, "a", &number.to_string(), QoS::AtLeastOnce);
+    }
+    assert_eq!(world.cause(slow), Some(&Closed::Local(ReasonCode::QuotaExceeded)));
+    let back = world.connect(lasting("r", 100));
+    assert!(world.connack(back).session_present);
+    assert_eq!(world.texts(back), ["a=0", "a=1", "a=2", "a=3", "a=4"], "the offline queue is smaller");
+    let dropped = world.stats().dropped;
+    assert_eq!(dropped.slow + dropped.offline, 95, "{dropped:?}");
+}
+
+#[test]
+fn an_absent_client_keeps_what_fits() {
+    let mut world = World::with(small);
+    let (sender, receiver) = (world.join("s"), world.connect(lasting("r", 100)));
+    world.subscribe(receiver, "a", QoS::AtLeastOnce);
+    world.cut(receiver);
+    for number in 0..8 {
+        world.publish(sender, "a", &number.to_string(), QoS::AtLeastOnce);
+        world.publish(sender, "a", "qos 0", QoS::AtMostOnce);
+    }
+    assert_eq!(world.stats().dropped.offline, 3);
+    let receiver = world.connect(lasting("r", 100));
+    assert_eq!(world.texts(receiver), ["a=0", "a=1", "a=2", "a=3", "a=4"]);
+}
+
+#[test]
+fn qos_0_can_wait_too_if_that_is_wanted() {
+    let mut world = World::with(|config| {
+        small(config);
+        config.offline_qos0 = true;
+    });
+    let (sender, receiver) = (world.join("s"), world.connect(lasting("r", 100)));
+    world.subscribe(receiver, "a", QoS::AtMostOnce);
+    world.cut(receiver);
+    world.publish(sender, "a", "x", QoS::AtMostOnce);
+    let receiver = world.connect(lasting("r", 100));
+    assert_eq!(world.texts(receiver), ["a=x"]);
+}

@@ -1,0 +1,241 @@
+//! Connecting and disconnecting: who has a session, when it ends, and what becomes of its will.
+
+use std::num::NonZeroU16;
+use std::sync::Arc;
+use std::time::Duration;
+
+use mqttkit_codec::{Closed, ConnAck, Connect, Instant, ReasonCode, Session as InFlight, Str, Version};
+
+use super::outbox::Room;
+use super::session::{FOR_EVER, Link, LinkKind, LinkStatus, Session};
+use super::{ClientKey, State};
+use crate::notify::Notify;
+
+/// The answer to a CONNECT.
+#[derive(Debug)]
+pub(crate) enum Connecting {
+    /// The client is in.
+    Accepted(Box<Accepted>),
+    /// Another connection has the session and was asked to give it back. Ask again when the bell rings.
+    Wait,
+    /// Not possible.
+    Refused(ReasonCode),
+}
+
+/// A client that is in.
+#[derive(Debug)]
+pub(crate) struct Accepted {
+    pub(crate) client: ClientKey,
+    pub(crate) client_id: Str,
+    /// What to send, but for what the codec connection fills in itself.
+    pub(crate) connack: ConnAck,
+    /// What was in flight when the client was last seen.
+    pub(crate) in_flight: InFlight,
+}
+
+impl State {
+    /// Gives a client of the network its session.
+    pub(crate) fn connect(&mut self, now: Instant, connect: &Connect, notify: &Arc<Notify>) -> Connecting {
+        let client_id =
+            if connect.client_id.is_empty() { self.assign_id() } else { connect.client_id.detached() };
+        if let Some(&slot) = self.by_id.get(&client_id) {
+            match self.sessions[slot].link.as_ref().map(|link| (link.kind, link.id)) {
+                // [MQTT-3.1.4-3]: the earlier connection must end, and first give back what is in flight.
+                Some((LinkKind::Network, _)) => {
+                    self.kick_slot(slot, ReasonCode::SessionTakenOver);
+                    self.sessions[slot].successors.push(Arc::clone(notify));
+                    return Connecting::Wait;
+                }
+                Some((LinkKind::Local, link)) => {
+                    self.disconnected(now, ClientKey { slot, link }, InFlight::new(), &Closed::Transport);
+                }
+                None => {}
+            }
+        }
+        // [MQTT-3.1.4-4]
+        if connect.clean_start
+            && let Some(&slot) = self.by_id.get(&client_id)
+        {
+            self.end_session(now, slot);
+        }
+        let (slot, session_present) = match self.by_id.get(&client_id) {
+            Some(&slot) => (slot, true),
+            None if self.sessions.len() >= self.config.max_sessions => {
+                return Connecting::Refused(ReasonCode::QuotaExceeded);
+            }
+            None => (self.new_session(client_id.clone()), false),
+        };
+        let expiry = self.granted_expiry(connect);
+        let receive_maximum = connect.properties.receive_maximum().unwrap_or(NonZeroU16::MAX);
+        let link = self.attach(slot, notify, LinkKind::Network, receive_maximum);
+        let session = &mut self.sessions[slot];
+        session.expiry = expiry;
+        session.will = connect.will.as_ref().map(mqttkit_codec::Will::detached);
+        session.bridge = connect.bridge;
+        let in_flight = std::mem::take(&mut session.in_flight);
+        let connack = self.conn_ack(connect, session_present, expiry, &client_id);
+        let client = ClientKey { slot, link };
+        Connecting::Accepted(Box::new(Accepted { client, client_id, connack, in_flight }))
+    }
+
+    /// Gives a client in this process a session of its own, which ends when the client does. With an identifier
+    /// that a connected client has, it is refused.
+    pub(crate) fn connect_local(
+        &mut self,
+        now: Instant,
+        client_id: Option<Str>,
+        notify: &Arc<Notify>,
+    ) -> Result<(ClientKey, Str), ReasonCode> {
+        let client_id = client_id.unwrap_or_else(|| self.assign_id());
+        if let Some(&slot) = self.by_id.get(&client_id) {
+            if self.sessions[slot].is_online() {
+                return Err(ReasonCode::ClientIdentifierNotValid);
+            }
+            self.end_session(now, slot);
+        }
+        if self.sessions.len() >= self.config.max_sessions {
+            return Err(ReasonCode::QuotaExceeded);
+        }
+        let slot = self.new_session(client_id.clone());
+        let link = self.attach(slot, notify, LinkKind::Local, NonZeroU16::MAX);
+        Ok((ClientKey { slot, link }, client_id))
+    }
+
+    /// A connection has ended and gives back what is in flight.
+    pub(crate) fn disconnected(
+        &mut self,
+        now: Instant,
+        client: ClientKey,
+        in_flight: InFlight,
+        closed: &Closed,
+    ) {
+        if self.current(client).is_none() {
+            return;
+        }
+        let slot = client.slot;
+        let session = &mut self.sessions[slot];
+        session.link = None;
+        session.in_flight = in_flight;
+        self.counters.clients -= 1;
+        self.successors.append(&mut session.successors);
+        if let Closed::Peer(disconnect) = closed {
+            // [MQTT-3.14.4-3]: 0x04 is the goodbye that keeps the will.
+            if disconnect.reason == ReasonCode::NORMAL_DISCONNECTION {
+                session.will = None;
+            }
+            // A session that was to end with its connection cannot be given a life here.
+            let asked = disconnect.properties.session_expiry_interval();
+            if let Some(asked) = asked.filter(|_| session.expiry > Duration::ZERO) {
+                session.expiry = interval(asked).min(self.config.session_expiry);
+            }
+        }
+        if session.expiry.is_zero() {
+            return self.end_session(now, slot);
+        }
+        let room = Room { messages: self.config.offline_messages, bytes: self.config.offline_bytes };
+        self.counters.dropped.offline += session.outbox.go_offline(room, self.config.offline_qos0);
+        session.expires_at = (session.expiry != FOR_EVER).then(|| now + session.expiry);
+        let delay = session.will.as_ref().and_then(|will| will.properties.will_delay_interval());
+        let at_once = match delay.unwrap_or(0) {
+            0 => session.will.take(),
+            seconds => {
+                // [MQTT-3.1.3-9]: a client that is back in time keeps its will from being published.
+                session.will_at = session.will.is_some().then(|| now + Duration::from_secs(seconds.into()));
+                None
+            }
+        };
+        let deadline = session.deadline();
+        self.timers.set(slot, None, deadline);
+        if let Some(will) = at_once {
+            self.publish_will(now, will);
+        }
+    }
+
+    /// Forgets a session. A will that waits is published: it must not outlive the session. [MQTT-3.1.2-8]
+    pub(super) fn end_session(&mut self, now: Instant, slot: usize) {
+        let Some(session) = self.sessions.try_remove(slot) else { return };
+        self.by_id.remove(&session.client_id);
+        self.timers.set(slot, session.deadline(), None);
+        for filter in &session.subscriptions {
+            self.router.remove(filter, slot);
+        }
+        self.counters.dropped.session_ended += session.outbox.len() as u64;
+        if let Some(will) = session.will {
+            self.publish_will(now, will);
+        }
+    }
+
+    fn new_session(&mut self, client_id: Str) -> usize {
+        let slot = self.sessions.insert(Session::new(client_id.clone()));
+        self.by_id.insert(client_id, slot);
+        slot
+    }
+
+    fn attach(&mut self, slot: usize, notify: &Arc<Notify>, kind: LinkKind, window: NonZeroU16) -> u64 {
+        self.next_link += 1;
+        let id = self.next_link;
+        let session = &mut self.sessions[slot];
+        let old = session.deadline();
+        session.will = None;
+        session.will_at = None;
+        session.expires_at = None;
+        // It comes to fetch what waits as soon as it has been answered.
+        let status = LinkStatus::Blocked;
+        let window = usize::from(window.get());
+        session.link = Some(Link { id, notify: Arc::clone(notify), kind, status, window, kick: None });
+        self.timers.set(slot, old, None);
+        self.counters.clients += 1;
+        id
+    }
+
+    /// An identifier that no session has.
+    fn assign_id(&mut self) -> Str {
+        loop {
+            self.next_link += 1;
+            let id = format!("{}-{}", self.id_prefix, self.next_link);
+            match Str::try_from(id) {
+                Ok(id) if !self.by_id.contains_key(&id) => return id,
+                // A prefix that cannot be part of an identifier: do without.
+                Err(_) => self.id_prefix = String::from("auto"),
+                Ok(_) => {}
+            }
+        }
+    }
+
+    fn granted_expiry(&self, connect: &Connect) -> Duration {
+        let asked = match connect.version {
+            Version::V5 => interval(connect.properties.session_expiry_interval().unwrap_or(0)),
+            // Clean Session in MQTT 3 also says that the session ends with the connection.
+            Version::V31 | Version::V311 if connect.clean_start => Duration::ZERO,
+            Version::V31 | Version::V311 => FOR_EVER,
+        };
+        asked.min(self.config.session_expiry)
+    }
+
+    fn conn_ack(&self, connect: &Connect, session_present: bool, expiry: Duration, id: &Str) -> ConnAck {
+        let mut connack = ConnAck::accepted(session_present);
+        if !connect.version.has_properties() {
+            return connack;
+        }
+        let asked = connect.properties.session_expiry_interval().unwrap_or(0);
+        if interval(asked) != expiry {
+            let seconds = u32::try_from(expiry.as_secs()).unwrap_or(u32::MAX);
+            connack.properties = connack.properties.with_session_expiry_interval(seconds);
+        }
+        // [MQTT-3.1.3-7]
+        if connect.client_id.is_empty() {
+            connack.properties = connack.properties.with_assigned_client_identifier(id);
+        }
+        if let Some(maximum) = self.config.max_keep_alive
+            && (connect.keep_alive == 0 || connect.keep_alive > maximum.get())
+        {
+            connack.properties = connack.properties.with_server_keep_alive(maximum.get());
+        }
+        connack
+    }
+}
+
+/// A Session Expiry Interval: the largest number means that the session does not end.
+fn interval(seconds: u32) -> Duration {
+    if seconds == u32::MAX { FOR_EVER } else { Duration::from_secs(seconds.into()) }
+}

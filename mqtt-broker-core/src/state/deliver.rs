@@ -1,0 +1,136 @@
+//! Delivering: from the outbox of a session to its connection, as fast as that can take it.
+
+use std::time::Duration;
+
+use bytes::Buf;
+use mqttkit_codec::{Instant, Message, QoS, ServerConnection};
+
+use super::retained::Found;
+use super::session::LinkStatus;
+use super::{ClientKey, State};
+
+/// How far [`State::drain`] came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Drained {
+    /// Everything is in the connection; the bell rings for more.
+    Empty,
+    /// The connection cannot take more: drain again when it has written or received acknowledgements.
+    Blocked,
+    /// The turn was long enough; there may be more.
+    Again,
+}
+
+/// The next message for a client.
+pub(crate) enum Next {
+    Message(Message),
+    Blocked,
+    Again,
+    Empty,
+}
+
+/// Messages moved in one turn, while the state is locked.
+const TURN: usize = 1024;
+/// How many messages in flight to one client may pin the read buffers they came in.
+const PINNED: usize = 64;
+
+impl State {
+    /// Moves messages from the session of a client into its connection.
+    pub(crate) fn drain(
+        &mut self,
+        now: Instant,
+        client: ClientKey,
+        connection: &mut ServerConnection,
+    ) -> Drained {
+        let Some(session) = self.current(client) else { return Drained::Blocked };
+        // In flight in a session that stays is in flight for who knows how long.
+        let keeps = session.expiry > Duration::ZERO;
+        let window = session.link.as_ref().map_or(0, |link| link.window);
+        let max_in_flight = usize::from(self.config.max_in_flight.get());
+        let watermark = self.config.transmit_watermark;
+        for _ in 0..TURN {
+            // What a connection at its end is given would be lost.
+            if connection.is_closed() || connection.transmit().remaining() >= watermark {
+                return self.drained(client, Drained::Blocked);
+            }
+            let quota = connection.send_quota();
+            let in_flight = window.saturating_sub(quota);
+            let only_qos0 = quota == 0 || in_flight >= max_in_flight;
+            let message = match self.next(now, client, only_qos0) {
+                Next::Message(message) if message.qos == QoS::AtMostOnce => message,
+                Next::Message(message) if keeps || in_flight >= PINNED => message.detached(),
+                Next::Message(message) => message,
+                Next::Blocked => return self.drained(client, Drained::Blocked),
+                Next::Empty => return self.drained(client, Drained::Empty),
+                Next::Again => continue,
+            };
+            match connection.publish(now, message) {
+                Ok(_) => self.counters.delivered += 1,
+                // [MQTT-3.1.2-25]: as if it had been sent. Nothing else can be wrong with it here.
+                Err(_) => self.counters.dropped.too_large += 1,
+            }
+        }
+        self.drained(client, Drained::Again)
+    }
+
+    /// The next message for a client in this process.
+    pub(crate) fn receive(&mut self, now: Instant, client: ClientKey) -> Option<Message> {
+        loop {
+            match self.next(now, client, false) {
+                Next::Message(message) => {
+                    self.counters.delivered += 1;
+                    return Some(message);
+                }
+                Next::Again => {}
+                Next::Empty | Next::Blocked => {
+                    self.drained(client, Drained::Empty);
+                    return None;
+                }
+            }
+        }
+    }
+
+    /// What was retained comes before what has been published since.
+    fn next(&mut self, now: Instant, client: ClientKey, only_qos0: bool) -> Next {
+        if self.current(client).is_none() {
+            return Next::Empty;
+        }
+        let session = &mut self.sessions[client.slot];
+        let queued = if let Some(cursor) = session.cursors.front_mut() {
+            match cursor.next(now, &mut self.retained, only_qos0) {
+                Ok(Found::Message(queued)) => queued,
+                Ok(Found::Again) => return Next::Again,
+                Ok(Found::End) => {
+                    session.cursors.pop_front();
+                    return Next::Again;
+                }
+                Err(()) => return Next::Blocked,
+            }
+        } else {
+            match session.outbox.next_qos() {
+                None => return Next::Empty,
+                Some(qos) if qos > QoS::AtMostOnce && only_qos0 => return Next::Blocked,
+                Some(_) => {}
+            }
+            let Some(queued) = session.outbox.pop() else { return Next::Empty };
+            queued
+        };
+        let Some(message) = queued.into_message(now) else {
+            self.counters.dropped.expired += 1;
+            return Next::Again;
+        };
+        Next::Message(message)
+    }
+
+    fn drained(&mut self, client: ClientKey, drained: Drained) -> Drained {
+        if let Some(session) = self.sessions.get_mut(client.slot)
+            && let Some(link) = session.link.as_mut().filter(|link| link.id == client.link)
+            && link.kick.is_none()
+        {
+            link.status = match drained {
+                Drained::Empty => LinkStatus::Idle,
+                Drained::Blocked | Drained::Again => LinkStatus::Blocked,
+            };
+        }
+        drained
+    }
+}

@@ -1,0 +1,195 @@
+//! `State`: everything the broker knows, without a clock, a runtime, a socket or an await.
+//!
+//! It is told the time and what clients do, and changes at once. Connections come to fetch what waits for them;
+//! the state collects whom to wake, and its owner wakes them when it has let go of the lock.
+
+mod connect;
+mod deliver;
+mod outbox;
+mod publish;
+mod retained;
+mod router;
+mod session;
+mod subscribe;
+mod timers;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use mqttkit_codec::{Instant, ReasonCode, Str};
+use slab::Slab;
+
+use self::publish::Delivery;
+use self::retained::Retained;
+use self::router::Router;
+use self::session::{LinkStatus, Session};
+use self::timers::Timers;
+use crate::config::Config;
+use crate::notify::Notify;
+use crate::stats::{Dropped, Stats};
+
+pub(crate) use connect::Connecting;
+pub(crate) use deliver::Drained;
+
+/// A client as its connection knows it. It names a connection, not only a session: when the session has been
+/// taken over, the key of the earlier connection is good for nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct ClientKey {
+    slot: usize,
+    link: u64,
+}
+
+/// Sessions, subscriptions, retained messages and wills.
+#[derive(Debug)]
+pub(crate) struct State {
+    config: Arc<Config>,
+    sessions: Slab<Session>,
+    by_id: HashMap<Str, usize>,
+    router: Router,
+    retained: Retained,
+    timers: Timers,
+    /// Makes assigned client identifiers unique beyond this process.
+    id_prefix: String,
+    next_link: u64,
+    /// Numbers publications.
+    sequence: u64,
+    counters: Counters,
+    /// Sessions whose connections are to be woken.
+    woken: Vec<usize>,
+    /// Connections that are to be woken and have no session.
+    successors: Vec<Arc<Notify>>,
+    /// Memory for the matches of one publication, used again for the next.
+    matches: Vec<Delivery>,
+    groups: Vec<usize>,
+}
+
+#[derive(Debug, Default)]
+struct Counters {
+    published: u64,
+    delivered: u64,
+    dropped: Dropped,
+    retained_refused: u64,
+    clients: usize,
+}
+
+impl State {
+    /// A broker without sessions. `id_prefix` starts every client identifier that it assigns.
+    pub(crate) fn new(config: Arc<Config>, id_prefix: String) -> Self {
+        Self {
+            config,
+            sessions: Slab::new(),
+            by_id: HashMap::new(),
+            router: Router::default(),
+            retained: Retained::default(),
+            timers: Timers::default(),
+            id_prefix,
+            next_link: 0,
+            sequence: 0,
+            counters: Counters::default(),
+            woken: Vec::new(),
+            successors: Vec::new(),
+            matches: Vec::new(),
+            groups: Vec::new(),
+        }
+    }
+
+    /// When [`handle_timeout`](Self::handle_timeout) has something to do: a delayed will, the end of a session.
+    pub(crate) fn poll_timeout(&self) -> Option<Instant> {
+        self.timers.next()
+    }
+
+    /// Publishes the wills and ends the sessions whose time has come.
+    pub(crate) fn handle_timeout(&mut self, now: Instant) {
+        while let Some(slot) = self.timers.pop(now) {
+            let session = &mut self.sessions[slot];
+            let ends = session.expires_at.is_some_and(|at| at <= now);
+            let will = if session.will_at.is_some_and(|at| at <= now) {
+                session.will_at = None;
+                session.will.take()
+            } else {
+                None
+            };
+            let next = session.deadline();
+            self.timers.set(slot, None, next);
+            if let Some(will) = will {
+                self.publish_will(now, will);
+            }
+            if ends {
+                self.end_session(now, slot);
+            }
+        }
+    }
+
+    /// Asks the connection of a client to end. Returns whether there is one.
+    pub(crate) fn kick(&mut self, client_id: &Str, reason: ReasonCode) -> bool {
+        let Some(&slot) = self.by_id.get(client_id) else { return false };
+        self.kick_slot(slot, reason)
+    }
+
+    /// Asks the connections of all clients to end.
+    pub(crate) fn kick_all(&mut self, reason: ReasonCode) {
+        let online: Vec<usize> =
+            self.sessions.iter().filter(|(_, session)| session.is_online()).map(|(slot, _)| slot).collect();
+        for slot in online {
+            self.kick_slot(slot, reason);
+        }
+    }
+
+    /// Why this connection must end, if it must.
+    pub(crate) fn kicked(&self, client: ClientKey) -> Option<ReasonCode> {
+        match self.current(client) {
+            Some(session) => session.link.as_ref()?.kick,
+            None => Some(ReasonCode::SessionTakenOver),
+        }
+    }
+
+    /// Moves the bells of all connections that have something to fetch to `bells`, to be rung without the lock.
+    pub(crate) fn take_wakes(&mut self, bells: &mut Vec<Arc<Notify>>) {
+        for slot in self.woken.drain(..) {
+            let link = self.sessions.get(slot).and_then(|session| session.link.as_ref());
+            // Who came by meanwhile need not be called.
+            if let Some(link) = link.filter(|link| link.status == LinkStatus::Woken) {
+                bells.push(Arc::clone(&link.notify));
+            }
+        }
+        bells.append(&mut self.successors);
+    }
+
+    /// Adds what the state counts.
+    pub(crate) fn stats(&self, stats: &mut Stats) {
+        stats.sessions = self.sessions.len();
+        stats.clients = self.counters.clients;
+        stats.subscriptions = self.router.len();
+        stats.retained_messages = self.retained.len();
+        stats.retained_bytes = self.retained.bytes();
+        stats.messages_published = self.counters.published;
+        stats.messages_delivered = self.counters.delivered;
+        stats.dropped = self.counters.dropped;
+        stats.retained_refused = self.counters.retained_refused;
+    }
+
+    fn current(&self, client: ClientKey) -> Option<&Session> {
+        let session = self.sessions.get(client.slot)?;
+        session.link.as_ref().filter(|link| link.id == client.link).map(|_| session)
+    }
+
+    fn kick_slot(&mut self, slot: usize, reason: ReasonCode) -> bool {
+        let Some(link) = self.sessions.get_mut(slot).and_then(|session| session.link.as_mut()) else {
+            return false;
+        };
+        link.kick.get_or_insert(reason);
+        link.status = LinkStatus::Woken;
+        self.woken.push(slot);
+        true
+    }
+
+    /// Wakes the connection of a session for a message, unless it will come anyway.
+    fn wake(&mut self, slot: usize) {
+        if let Some(link) = &mut self.sessions[slot].link
+            && link.status == LinkStatus::Idle
+        {
+            link.status = LinkStatus::Woken;
+            self.woken.push(slot);
+        }
+    }
+}

@@ -1,0 +1,164 @@
+//! Publishing: one message to the outbox of everybody it is for.
+
+use std::sync::Arc;
+
+use mqttkit_codec::{Instant, Message, QoS, ReasonCode, Will};
+
+use super::outbox::{Ids, Pushed, Queued, Room, Routed};
+use super::router::{Match, Wish};
+use super::session::LinkKind;
+use super::{ClientKey, State};
+use crate::config::Overflow;
+
+/// One session that a publication is for, and how it gets it.
+#[derive(Debug)]
+pub(super) struct Delivery {
+    slot: usize,
+    qos: QoS,
+    retain: bool,
+    ids: Ids,
+}
+
+/// A publication on its way to its receivers: as it came, and a copy for those that will keep it for long.
+struct Shared {
+    fresh: Arc<Routed>,
+    detached: Option<Arc<Routed>>,
+}
+
+/// How many messages of a connected client may pin the read buffers they came in. The copy that more of them
+/// would need is cheap against a client that is already behind.
+const PINNED: usize = 16;
+
+impl State {
+    /// Publishes a message of a client. The reason is what to acknowledge it with.
+    pub(crate) fn publish(&mut self, now: Instant, client: ClientKey, message: Message) -> ReasonCode {
+        if self.current(client).is_none() {
+            // The session has a new owner; the message is not lost, since its sender has no acknowledgement.
+            return ReasonCode::UnspecifiedError;
+        }
+        self.route(now, Some(client.slot), message)
+    }
+
+    /// Publishes a message of the host.
+    pub(crate) fn publish_host(&mut self, now: Instant, message: Message) -> ReasonCode {
+        self.route(now, None, message)
+    }
+
+    pub(super) fn publish_will(&mut self, now: Instant, will: Will) {
+        self.route(now, None, Message::from(will));
+    }
+
+    fn route(&mut self, now: Instant, from: Option<usize>, message: Message) -> ReasonCode {
+        if levels(message.topic.as_bytes()) > self.config.max_topic_levels {
+            return ReasonCode::TopicNameInvalid;
+        }
+        self.sequence += 1;
+        self.counters.published += 1;
+        let routed = Routed::new(message, now);
+        if routed.message.retain {
+            let room =
+                Room { messages: self.config.max_retained_messages, bytes: self.config.max_retained_bytes };
+            if !self.retained.store(&routed, self.sequence, room) {
+                self.counters.retained_refused += 1;
+            }
+        }
+        self.find(from, &routed.message);
+        if self.matches.is_empty() {
+            return ReasonCode::NoMatchingSubscribers;
+        }
+        let mut shared = Shared { fresh: Arc::new(routed), detached: None };
+        let mut matches = std::mem::take(&mut self.matches);
+        for delivery in matches.drain(..) {
+            self.push(&mut shared, delivery);
+        }
+        self.matches = matches;
+        ReasonCode::Success
+    }
+
+    /// Fills `matches` with everybody the message is for, each session once for all its own subscriptions.
+    fn find(&mut self, from: Option<usize>, message: &Message) {
+        let Self { router, sessions, matches, groups, sequence, .. } = self;
+        let deliver = |slot, wish: Wish| Delivery {
+            slot,
+            qos: message.qos.min(wish.options.qos),
+            // [MQTT-3.3.1-12] [MQTT-3.3.1-13]
+            retain: message.retain && wish.options.retain_as_published,
+            ids: Ids::new(wish.id),
+        };
+        router.for_each_match(message.topic.as_str(), |found| match found {
+            // [MQTT-3.8.3-3]
+            Match::Session(slot, wish) if wish.options.no_local && from == Some(slot) => {}
+            Match::Session(slot, wish) => {
+                let Some(session) = sessions.get_mut(slot) else { return };
+                if session.mark.0 == *sequence {
+                    // [MQTT-3.3.4-2]: overlapping subscriptions make one delivery, with the highest QoS and,
+                    // [MQTT-3.3.4-4], all identifiers.
+                    let known = &mut matches[session.mark.1];
+                    known.qos = known.qos.max(message.qos.min(wish.options.qos));
+                    known.retain |= message.retain && wish.options.retain_as_published;
+                    known.ids.add(wish.id);
+                } else {
+                    session.mark = (*sequence, matches.len());
+                    matches.push(deliver(slot, wish));
+                }
+            }
+            Match::Group(group) => groups.push(group),
+        });
+        for group in groups.drain(..) {
+            let online = |slot| sessions.get(slot).is_some_and(super::Session::is_online);
+            if let Some((slot, wish)) = router.member(group, online) {
+                matches.push(deliver(slot, wish));
+            }
+        }
+    }
+
+    fn push(&mut self, shared: &mut Shared, delivery: Delivery) {
+        let Delivery { slot, qos, retain, ids } = delivery;
+        let Some(session) = self.sessions.get_mut(slot) else { return };
+        let leaving = session.link.as_ref().is_some_and(|link| link.kick.is_some());
+        let online = session.is_online() && !leaving;
+        if !online && qos == QoS::AtMostOnce && !self.config.offline_qos0 {
+            return;
+        }
+        let room = if online {
+            Room { messages: self.config.outbox_messages, bytes: self.config.outbox_bytes }
+        } else {
+            Room { messages: self.config.offline_messages, bytes: self.config.offline_bytes }
+        };
+        let local = session.link.as_ref().is_some_and(|link| link.kind == LinkKind::Local);
+        let keep = !online || local || session.outbox.len() >= PINNED;
+        let message = if keep { shared.detached() } else { Arc::clone(&shared.fresh) };
+        let pushed = session.outbox.push(Queued { message, ids, qos, retain }, room, self.config.overflow);
+        let dropped = &mut self.counters.dropped;
+        let cause = match (online, qos) {
+            (false, _) => &mut dropped.offline,
+            (true, QoS::AtMostOnce) => &mut dropped.slow_qos0,
+            (true, _) => &mut dropped.slow,
+        };
+        match pushed {
+            Pushed::Queued => self.wake(slot),
+            Pushed::Displaced(count) => {
+                *cause += count;
+                self.wake(slot);
+            }
+            Pushed::Dropped => *cause += 1,
+            Pushed::Overrun => {
+                *cause += 1;
+                if online {
+                    debug_assert_eq!(self.config.overflow, Overflow::Disconnect);
+                    self.kick_slot(slot, ReasonCode::QuotaExceeded);
+                }
+            }
+        }
+    }
+}
+
+impl Shared {
+    fn detached(&mut self) -> Arc<Routed> {
+        Arc::clone(self.detached.get_or_insert_with(|| Arc::new(self.fresh.detached())))
+    }
+}
+
+pub(super) fn levels(topic: &[u8]) -> usize {
+    topic.split(|&byte| byte == b'/').count()
+}

@@ -1,0 +1,241 @@
+//! Retained messages, and the cursor that hands them to a new subscription bit by bit.
+
+use std::collections::BTreeMap;
+use std::ops::Bound;
+use std::sync::Arc;
+
+use mqttkit_codec::{Instant, QoS, TopicFilter, TopicName, matches};
+
+use super::outbox::{Ids, Queued, Routed};
+
+/// The last retained message of each topic, in the order of the topics.
+#[derive(Debug, Default)]
+pub(super) struct Retained {
+    by_topic: BTreeMap<TopicName, Kept>,
+    bytes: usize,
+}
+
+#[derive(Debug)]
+struct Kept {
+    message: Arc<Routed>,
+    /// The number of the publication that it came with.
+    sequence: u64,
+}
+
+/// Where a subscription is in its retained messages.
+///
+/// What was retained when the subscription was made is delivered when the client has room for it, without a
+/// queue of all of it. What is retained later reaches the client as a live message, so the cursor passes over
+/// it: nothing comes twice, and nothing older comes after something newer.
+#[derive(Debug)]
+pub(super) struct Cursor {
+    pub(super) filter: TopicFilter,
+    from: Bound<TopicName>,
+    to: Bound<TopicName>,
+    up_to: u64,
+    qos: QoS,
+    ids: Ids,
+}
+
+/// What a cursor found.
+pub(super) enum Found {
+    Message(Queued),
+    /// Nothing yet, and the turn is long enough already: ask again.
+    Again,
+    /// There is no more.
+    End,
+}
+
+/// How many topics one step of a cursor may look at.
+const SCAN: usize = 512;
+
+impl Retained {
+    pub(super) fn len(&self) -> usize {
+        self.by_topic.len()
+    }
+
+    /// What is kept, in bytes.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Keeps or, with an empty payload, forgets a message. Returns whether there was room for it.
+    /// [MQTT-3.3.1-5] [MQTT-3.3.1-6]
+    pub(super) fn store(&mut self, message: &Routed, sequence: u64, room: super::outbox::Room) -> bool {
+        let topic = &message.message.topic;
+        if message.message.payload.is_empty() {
+            self.forget(topic);
+            return true;
+        }
+        let old = self.by_topic.get(topic).map(|kept| kept.message.cost());
+        let count = self.by_topic.len() + usize::from(old.is_none());
+        let bytes = self.bytes - old.unwrap_or(0) + message.cost();
+        if count > room.messages || bytes > room.bytes {
+            // The old one is no longer what the topic holds.
+            self.forget(topic);
+            return false;
+        }
+        self.bytes = bytes;
+        let message = Arc::new(message.detached());
+        self.by_topic.insert(message.message.topic.clone(), Kept { message, sequence });
+        true
+    }
+
+    fn forget(&mut self, topic: &TopicName) {
+        if let Some(kept) = self.by_topic.remove(topic) {
+            self.bytes -= kept.message.cost();
+        }
+    }
+}
+
+impl Cursor {
+    pub(super) fn new(filter: TopicFilter, up_to: u64, qos: QoS, ids: Ids) -> Self {
+        let (from, to) = range(filter.pattern());
+        Self { filter, from, to, up_to, qos, ids }
+    }
+
+    /// The next message. With `only_qos0`, a message of a higher QoS stays and `Err` says so.
+    pub(super) fn next(
+        &mut self,
+        now: Instant,
+        retained: &mut Retained,
+        only_qos0: bool,
+    ) -> Result<Found, ()> {
+        let mut looked = 0;
+        let mut expired = None;
+        let mut last = None;
+        for (topic, kept) in retained.by_topic.range((self.from.clone(), self.to.clone())) {
+            looked += 1;
+            if kept.sequence <= self.up_to && matches(self.filter.pattern(), topic.as_str()) {
+                if kept.message.is_expired(now) {
+                    expired = Some(topic.clone());
+                } else {
+                    let qos = kept.message.message.qos.min(self.qos);
+                    if only_qos0 && qos > QoS::AtMostOnce {
+                        self.from = Bound::Included(topic.clone());
+                        return Err(());
+                    }
+                    self.from = Bound::Excluded(topic.clone());
+                    // [MQTT-3.3.1-8]: RETAIN is set, whatever the subscription says.
+                    let message = Arc::clone(&kept.message);
+                    return Ok(Found::Message(Queued { message, ids: self.ids.clone(), qos, retain: true }));
+                }
+            }
+            if looked == SCAN || expired.is_some() {
+                last = Some(topic.clone());
+                break;
+            }
+        }
+        let Some(last) = last else { return Ok(Found::End) };
+        self.from = Bound::Excluded(last);
+        if let Some(topic) = expired {
+            retained.forget(&topic);
+        }
+        Ok(Found::Again)
+    }
+}
+
+/// The topics among which those are that a filter matches.
+fn range(pattern: &str) -> (Bound<TopicName>, Bound<TopicName>) {
+    let everything = (Bound::Unbounded, Bound::Unbounded);
+    let Some(wildcard) = pattern.find(['+', '#']) else {
+        return match TopicName::try_from(pattern) {
+            Ok(topic) => (Bound::Included(topic.clone()), Bound::Included(topic)),
+            Err(_) => everything,
+        };
+    };
+    let Some(parent) = pattern[..wildcard].strip_suffix('/') else { return everything };
+    // `a/#` also matches `a`; what lies below `a` lies between `a/` and `a0`, the character behind the slash.
+    let from = if parent.is_empty() { "/" } else { parent };
+    match (TopicName::try_from(from), TopicName::try_from(format!("{parent}0"))) {
+        (Ok(from), Ok(to)) => (Bound::Included(from), Bound::Excluded(to)),
+        // The end would be too long for a topic.
+        (Ok(from), Err(_)) => (Bound::Included(from), Bound::Unbounded),
+        _ => everything,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::outbox::Room;
+    use super::*;
+    use mqttkit_codec::Message;
+
+    const ROOM: Room = Room { messages: 100, bytes: 10_000 };
+
+    fn routed(topic: &str, payload: &'static str) -> Routed {
+        Routed::new(Message::new(TopicName::try_from(topic).unwrap(), payload), Instant::ZERO)
+    }
+
+    fn topics(retained: &mut Retained, filter: &str, up_to: u64) -> Vec<String> {
+        let filter = TopicFilter::try_from(filter).unwrap();
+        let mut cursor = Cursor::new(filter, up_to, QoS::AtMostOnce, Ids::None);
+        let mut topics = Vec::new();
+        loop {
+            match cursor.next(Instant::ZERO, retained, true) {
+                Ok(Found::Message(queued)) => topics.push(queued.message.message.topic.to_string()),
+                Ok(Found::Again) => {}
+                Ok(Found::End) | Err(()) => return topics,
+            }
+        }
+    }
+
+    #[test]
+    fn a_cursor_finds_what_the_filter_matches() {
+        let all = [
+            "a",
+            "a!b",
+            "a/",
+            "a/b",
+            "a/b/c",
+            "a0",
+            "/",
+            "/a",
+            "$SYS/a",
+            "b",
+            "b/a",
+            "é/+".trim_end_matches("/+"),
+        ];
+        let mut retained = Retained::default();
+        for topic in all {
+            assert!(retained.store(&routed(topic, "x"), 1, ROOM));
+        }
+        for filter in
+            ["#", "+", "a/#", "a/+", "+/a", "/#", "/+", "a", "a/b", "$SYS/#", "+/b/#", "a/+/c", "x/#", "é/#"]
+        {
+            let mut expected: Vec<&str> = all.into_iter().filter(|topic| matches(filter, topic)).collect();
+            expected.sort_unstable();
+            assert_eq!(topics(&mut retained, filter, 1), expected, "{filter}");
+        }
+    }
+
+    #[test]
+    fn a_cursor_passes_over_what_is_newer_than_its_subscription() {
+        let mut retained = Retained::default();
+        retained.store(&routed("a", "1"), 1, ROOM);
+        retained.store(&routed("b", "2"), 2, ROOM);
+        assert_eq!(topics(&mut retained, "#", 1), ["a"]);
+    }
+
+    #[test]
+    fn a_long_scan_is_cut_into_steps() {
+        let mut retained = Retained::default();
+        let room = Room { messages: usize::MAX, bytes: usize::MAX };
+        for number in 0..2 * SCAN {
+            retained.store(&routed(&format!("{number}/x"), "x"), 1, room);
+        }
+        retained.store(&routed("z/y", "x"), 1, room);
+        assert_eq!(topics(&mut retained, "+/y", 1), ["z/y"]);
+    }
+
+    #[test]
+    fn room_is_bounded_and_given_back() {
+        let mut retained = Retained::default();
+        let room = Room { messages: 1, bytes: 100 };
+        assert!(retained.store(&routed("a", "1"), 1, room));
+        assert!(!retained.store(&routed("b", "1"), 1, room));
+        assert!(retained.store(&routed("a", ""), 1, room));
+        assert_eq!((retained.len(), retained.bytes()), (0, 0));
+        assert!(retained.store(&routed("b", "1"), 1, room));
+    }
+}

@@ -1,0 +1,112 @@
+//! `Session`: what the broker keeps of one client, connected or not.
+//!
+//! ```text
+//!            connect                    disconnected, expiry > 0
+//!   (none) ──────────▶ connected ───────────────────────────────▶ waiting
+//!                       │  ▲  └─ disconnected, expiry 0 ─▶ (none)    │ │
+//!                       │  └────────────── connect ──────────────────┘ │
+//!                       └─ kick: the link is asked to give it back     └─ expiry, clean start ─▶ (none)
+//! ```
+
+use std::collections::{HashSet, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use mqttkit_codec::{Instant, ReasonCode, Session as InFlight, Str, TopicFilter, Will};
+
+use super::outbox::Outbox;
+use super::retained::Cursor;
+use crate::notify::Notify;
+
+/// A session that never ends by itself.
+pub(super) const FOR_EVER: Duration = Duration::MAX;
+
+#[derive(Debug)]
+pub(super) struct Session {
+    pub(super) client_id: Str,
+    /// The connection that has the session now.
+    pub(super) link: Option<Link>,
+    /// What is in flight. While a client is connected its connection has it and this is empty.
+    pub(super) in_flight: InFlight,
+    pub(super) subscriptions: HashSet<TopicFilter>,
+    pub(super) outbox: Outbox,
+    /// Subscriptions that have not seen all their retained messages yet.
+    pub(super) cursors: VecDeque<Cursor>,
+    /// How long it outlives its connection.
+    pub(super) expiry: Duration,
+    pub(super) will: Option<Will>,
+    /// When the will of a client that is gone is published.
+    pub(super) will_at: Option<Instant>,
+    /// When the session of a client that is gone ends.
+    pub(super) expires_at: Option<Instant>,
+    /// Connections that wait until the present one has given the session back.
+    pub(super) successors: Vec<Arc<Notify>>,
+    /// The client is a bridge to another broker: it gets RETAIN as published and nothing of its own back.
+    pub(super) bridge: bool,
+    /// The last publication this session was found for, and its place in the list of matches.
+    pub(super) mark: (u64, usize),
+}
+
+/// The connection that has a session.
+#[derive(Debug)]
+pub(super) struct Link {
+    pub(super) id: u64,
+    pub(super) notify: Arc<Notify>,
+    pub(super) kind: LinkKind,
+    pub(super) status: LinkStatus,
+    /// How many QoS 1 and 2 messages the client takes at a time.
+    pub(super) window: usize,
+    /// Why the connection is to end.
+    pub(super) kick: Option<ReasonCode>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum LinkKind {
+    /// A codec connection has what is in flight and must give it back.
+    Network,
+    /// A client in this process: nothing is ever in flight.
+    Local,
+}
+
+/// Whether a connection must be woken for a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum LinkStatus {
+    /// It has everything; the next message wakes it.
+    Idle,
+    /// It was woken and has not come yet.
+    Woken,
+    /// It cannot take more and will come by itself when it can.
+    Blocked,
+}
+
+impl Session {
+    pub(super) fn new(client_id: Str) -> Self {
+        Self {
+            client_id,
+            link: None,
+            in_flight: InFlight::new(),
+            subscriptions: HashSet::new(),
+            outbox: Outbox::default(),
+            cursors: VecDeque::new(),
+            expiry: Duration::ZERO,
+            will: None,
+            will_at: None,
+            expires_at: None,
+            successors: Vec::new(),
+            bridge: false,
+            mark: (0, 0),
+        }
+    }
+
+    /// When it next has something to do without its client.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        match (self.will_at, self.expires_at) {
+            (Some(will), Some(expiry)) => Some(will.min(expiry)),
+            (will, expiry) => will.or(expiry),
+        }
+    }
+
+    pub(super) fn is_online(&self) -> bool {
+        self.link.is_some()
+    }
+}

@@ -1,0 +1,71 @@
+//! Subscribing and unsubscribing.
+
+use std::num::NonZeroU32;
+
+use mqttkit_codec::{ReasonCode, RetainHandling, Subscription, TopicFilter};
+
+use super::outbox::Ids;
+use super::publish::levels;
+use super::retained::Cursor;
+use super::router::Wish;
+use super::{ClientKey, State};
+
+impl State {
+    /// Subscribes a client to one filter. The reason is what SUBACK says of it.
+    pub(crate) fn subscribe(
+        &mut self,
+        client: ClientKey,
+        subscription: &Subscription,
+        id: Option<NonZeroU32>,
+    ) -> ReasonCode {
+        if self.current(client).is_none() {
+            return ReasonCode::UnspecifiedError;
+        }
+        if levels(subscription.filter.as_bytes()) > self.config.max_topic_levels {
+            return ReasonCode::TopicFilterInvalid;
+        }
+        let session = &mut self.sessions[client.slot];
+        let known = session.subscriptions.get(&subscription.filter).cloned();
+        if known.is_none() && session.subscriptions.len() >= self.config.max_subscriptions {
+            return ReasonCode::QuotaExceeded;
+        }
+        let mut options = subscription.options;
+        if session.bridge {
+            options.no_local |= !subscription.filter.is_shared();
+            options.retain_as_published = true;
+        }
+        let is_new = known.is_none();
+        let filter = known.unwrap_or_else(|| {
+            let filter = subscription.filter.detached();
+            session.subscriptions.insert(filter.clone());
+            filter
+        });
+        self.router.insert(&filter, client.slot, Wish { options, id });
+        // [MQTT-3.3.1-9] to [MQTT-3.3.1-11]; a shared subscription gets none
+        let wants_retained = match options.retain_handling {
+            RetainHandling::Send => true,
+            RetainHandling::SendIfNew => is_new,
+            RetainHandling::DoNotSend => false,
+        };
+        if wants_retained && !filter.is_shared() && self.retained.len() > 0 {
+            // One cursor for each subscription, so that subscribing over and over costs no memory.
+            session.cursors.retain(|cursor| cursor.filter != filter);
+            session.cursors.push_back(Cursor::new(filter, self.sequence, options.qos, Ids::new(id)));
+        }
+        ReasonCode::granted(options.qos)
+    }
+
+    /// Ends one subscription of a client. The reason is what UNSUBACK says of it.
+    pub(crate) fn unsubscribe(&mut self, client: ClientKey, filter: &TopicFilter) -> ReasonCode {
+        if self.current(client).is_none() {
+            return ReasonCode::UnspecifiedError;
+        }
+        let session = &mut self.sessions[client.slot];
+        session.cursors.retain(|cursor| cursor.filter != *filter);
+        if !session.subscriptions.remove(filter) {
+            return ReasonCode::NoSubscriptionExisted;
+        }
+        self.router.remove(filter, client.slot);
+        ReasonCode::Success
+    }
+}

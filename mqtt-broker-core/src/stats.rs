@@ -1,0 +1,54 @@
+//! `Stats`: what the broker counts, and for every message that is dropped the cause.
+
+/// A snapshot of the broker's counters.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Stats {
+    /// Connections now, from the accepted socket or the call of `serve` on.
+    pub connections: usize,
+    /// Connections closed at once because of [`Config::max_connections`](crate::Config::max_connections).
+    pub connections_refused: u64,
+    /// Sessions now, of connected clients and others.
+    pub sessions: usize,
+    /// Sessions now whose client is connected, over the network or in-process.
+    pub clients: usize,
+    /// Subscriptions now.
+    pub subscriptions: usize,
+    /// Retained messages now.
+    pub retained_messages: usize,
+    /// Bytes of retained messages now: topics, payloads, properties and an overhead of 64 each.
+    pub retained_bytes: usize,
+    /// Messages published since the start: by clients, by the host, by wills.
+    pub messages_published: u64,
+    /// Messages handed to clients since the start.
+    pub messages_delivered: u64,
+    /// Messages not handed to a client, by cause, since the start.
+    pub dropped: Dropped,
+    /// Messages that should have been retained and were not, for lack of room, since the start.
+    pub retained_refused: u64,
+}
+
+/// Deliveries that did not happen. One message may count several times, once for each client it was for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Dropped {
+    /// QoS 0, and the client's outbox was full: it reads too slowly.
+    pub slow_qos0: u64,
+    /// QoS 1 or 2, and the client's outbox was full.
+    pub slow: u64,
+    /// QoS 1 or 2, and the queue of a client that is not connected was full.
+    pub offline: u64,
+    /// Its lifetime ended before it could be sent.
+    pub expired: u64,
+    /// Larger than the packets that the client takes.
+    pub too_large: u64,
+    /// Waiting in a session that ended.
+    pub session_ended: u64,
+}
+
+impl Dropped {
+    /// All causes together.
+    pub fn total(&self) -> u64 {
+        self.slow_qos0 + self.slow + self.offline + self.expired + self.too_large + self.session_ended
+    }
+}
