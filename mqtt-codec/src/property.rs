@@ -507,8 +507,13 @@ macro_rules! accessors {
         }
 
         $(#[$doc])*
+        ///
+        /// [`TopicName::ALIASED`](crate::TopicName::ALIASED) is no name and is ignored.
         #[must_use]
         pub fn $with(self, value: &crate::TopicName) -> Self {
+            if value.is_aliased() {
+                return self;
+            }
             self.set($id, |out| wire::put_field(out, value.as_bytes()))
         }
     };
