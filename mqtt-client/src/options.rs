@@ -156,7 +156,7 @@ impl Options {
     /// Default 50 s, below the minute after which proxies cut idle sockets.
     pub fn keep_alive(mut self, interval: Duration) -> Self {
         // A part of a second must not become "never".
-        let seconds = interval.as_secs() + u64::from(interval.subsec_nanos() > 0);
+        let seconds = interval.as_secs().saturating_add(u64::from(interval.subsec_nanos() > 0));
         self.connect.keep_alive = u16::try_from(seconds).unwrap_or(u16::MAX);
         self
     }
