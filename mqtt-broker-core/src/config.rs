@@ -25,7 +25,7 @@ pub struct Config {
     /// gone. Default 30 s.
     pub write_timeout: Duration,
     /// How long the goodbye of a connection may take: the last bytes out, the peer's end of the stream in.
-    /// Then it is cut. Default 2 s.
+    /// Then it is cut. Default 1 s.
     pub close_timeout: Duration,
     /// The longest keep-alive, in seconds, that an MQTT 5.0 client may ask for; more, or none at all, is replaced
     /// by this and the client is told. An older client cannot be told and keeps its own. Default `None`: as the
@@ -74,8 +74,6 @@ pub struct Config {
     /// TLS and WebSocket handshakes at a time on one listener. Further connections wait in the backlog of the
     /// operating system. Default 1,024.
     pub max_handshakes: usize,
-    /// How long a TLS handshake and a WebSocket upgrade may each take. Default 10 s.
-    pub handshake_timeout: Duration,
 
     /// Sessions at a time, of connected clients and others. A client that would need one more is refused with
     /// 0x97. Default 1,000,000.
@@ -114,7 +112,7 @@ impl Default for Config {
             connect_timeout: Duration::from_secs(10),
             authenticate_timeout: Duration::from_secs(10),
             write_timeout: Duration::from_secs(30),
-            close_timeout: Duration::from_secs(2),
+            close_timeout: Duration::from_secs(1),
             max_keep_alive: None,
             max_packet_size: 2 << 20,
             receive_maximum: NonZeroU16::MIN.saturating_add(1_023),
@@ -130,7 +128,6 @@ impl Default for Config {
             transmit_watermark: 64 << 10,
             max_connections: 100_000,
             max_handshakes: 1_024,
-            handshake_timeout: Duration::from_secs(10),
             max_sessions: 1_000_000,
             session_expiry: Duration::from_secs(30 * 24 * 60 * 60),
             max_subscriptions: 100_000,

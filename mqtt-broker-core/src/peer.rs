@@ -49,10 +49,18 @@ enum Phase {
 #[derive(Debug)]
 pub(crate) enum Work {
     Connect(Box<Connect>),
-    Publish { message: Message, token: Option<AckToken>, verdict: Verdict },
-    Subscribe { subscribe: Subscribe, verdicts: Vec<Verdict> },
+    Publish {
+        message: Message,
+        token: Option<AckToken>,
+        verdict: Verdict,
+    },
+    Subscribe {
+        subscribe: Subscribe,
+        verdicts: Vec<Verdict>,
+    },
     Unsubscribe(Unsubscribe),
-    Auth,
+    /// It broke a rule that the codec connection leaves to us.
+    Violation,
     Closed(Closed),
 }
 
@@ -98,6 +106,10 @@ impl Peer {
             match event {
                 ServerEvent::Connect(connect) => work.push(Work::Connect(connect)),
                 ServerEvent::Publish { message, token, .. } => {
+                    // [MQTT-3.3.4-6]
+                    if message.properties.subscription_identifiers().next().is_some() {
+                        work.push(Work::Violation);
+                    }
                     let verdict = self.judge_message(&message);
                     work.push(Work::Publish { message, token, verdict });
                 }
@@ -110,7 +122,8 @@ impl Peer {
                     work.push(Work::Subscribe { subscribe, verdicts });
                 }
                 ServerEvent::Unsubscribe(unsubscribe) => work.push(Work::Unsubscribe(unsubscribe)),
-                ServerEvent::Auth(_) => work.push(Work::Auth),
+                // No enhanced authentication has begun.
+                ServerEvent::Auth(_) => work.push(Work::Violation),
                 ServerEvent::Closed(closed) => work.push(Work::Closed(closed)),
                 // The connection itself has freed its place; draining fills it again.
                 _ => {}
@@ -143,7 +156,7 @@ impl Peer {
                 (Work::Unsubscribe(unsubscribe), &Phase::Open(client)) => {
                     self.on_unsubscribe(now, state, client, &unsubscribe);
                 }
-                (Work::Auth, _) => self.disconnect(now, ReasonCode::ProtocolError),
+                (Work::Violation, _) => self.disconnect(now, ReasonCode::ProtocolError),
                 (Work::Closed(closed), _) => self.finish(now, state, &closed),
                 // Nothing else comes from a client that is not in.
                 (Work::Publish { .. } | Work::Subscribe { .. } | Work::Unsubscribe(_), _) => {}
@@ -185,6 +198,14 @@ impl Peer {
     /// Ends the connection from this side, with a goodbye where the version has one.
     pub(crate) fn disconnect(&mut self, now: Instant, reason: ReasonCode) {
         self.connection.disconnect(now, &Disconnect::new(reason));
+    }
+
+    /// The broker shuts down.
+    pub(crate) fn shut_down(&mut self, now: Instant) {
+        match self.phase {
+            Phase::Deciding(_) => self.refuse(now, &Refusal::new(ReasonCode::ServerUnavailable)),
+            _ => self.disconnect(now, ReasonCode::ServerShuttingDown),
+        }
     }
 
     /// The transport has ended or failed.

@@ -20,8 +20,17 @@ pub(crate) enum Drained {
     Again,
 }
 
+/// What a client in this process gets.
+#[derive(Debug)]
+pub(crate) enum Received {
+    Message(Message),
+    /// The turn was long enough; ask again.
+    Again,
+    Nothing,
+}
+
 /// The next message for a client.
-pub(crate) enum Next {
+enum Next {
     Message(Message),
     Blocked,
     Again,
@@ -73,18 +82,16 @@ impl State {
     }
 
     /// The next message for a client in this process.
-    pub(crate) fn receive(&mut self, now: Instant, client: ClientKey) -> Option<Message> {
-        loop {
-            match self.next(now, client, false) {
-                Next::Message(message) => {
-                    self.counters.delivered += 1;
-                    return Some(message);
-                }
-                Next::Again => {}
-                Next::Empty | Next::Blocked => {
-                    self.drained(client, Drained::Empty);
-                    return None;
-                }
+    pub(crate) fn receive(&mut self, now: Instant, client: ClientKey) -> Received {
+        match self.next(now, client, false) {
+            Next::Message(message) => {
+                self.counters.delivered += 1;
+                Received::Message(message)
+            }
+            Next::Again => Received::Again,
+            Next::Empty | Next::Blocked => {
+                self.drained(client, Drained::Empty);
+                Received::Nothing
             }
         }
     }

@@ -29,7 +29,7 @@ use crate::notify::Notify;
 use crate::stats::{Dropped, Stats};
 
 pub(crate) use connect::Connecting;
-pub(crate) use deliver::Drained;
+pub(crate) use deliver::{Drained, Received};
 
 /// A client as its connection knows it. It names a connection, not only a session: when the session has been
 /// taken over, the key of the earlier connection is good for nothing.

@@ -145,10 +145,6 @@ impl Outbox {
         self.queue.len()
     }
 
-    pub(super) fn is_empty(&self) -> bool {
-        self.queue.is_empty()
-    }
-
     /// The QoS of the message that is next.
     pub(super) fn next_qos(&self) -> Option<QoS> {
         self.queue.front().map(|queued| queued.qos)

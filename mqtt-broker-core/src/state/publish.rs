@@ -48,9 +48,14 @@ impl State {
         self.route(now, None, Message::from(will));
     }
 
-    fn route(&mut self, now: Instant, from: Option<usize>, message: Message) -> ReasonCode {
-        if levels(message.topic.as_bytes()) > self.config.max_topic_levels {
+    fn route(&mut self, now: Instant, from: Option<usize>, mut message: Message) -> ReasonCode {
+        if message.topic.is_aliased() || levels(message.topic.as_bytes()) > self.config.max_topic_levels {
             return ReasonCode::TopicNameInvalid;
+        }
+        if !message.properties.is_empty() {
+            // These mean something between one sender and one receiver only.
+            let properties = std::mem::take(&mut message.properties);
+            message.properties = properties.without_topic_alias().without_subscription_identifiers();
         }
         self.sequence += 1;
         self.counters.published += 1;

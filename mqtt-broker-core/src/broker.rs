@@ -1,0 +1,343 @@
+//! `Broker`: the handle. Build it, give it connections or let it listen, talk to it, shut it down.
+
+use std::fmt;
+use std::future::{Future, poll_fn};
+use std::hash::{BuildHasher, RandomState};
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use mqttkit_codec::{Closed, Instant, Message, ReasonCode, Str, TextError};
+use mqttkit_ws_transport::{Link, PeerInfo, Runtime};
+
+use crate::config::Config;
+use crate::connection;
+use crate::house::{House, Member, Seat};
+use crate::keeper;
+use crate::listener::{Listen, ListenError, Listening};
+use crate::local::{LocalClient, LocalError};
+use crate::notify::{LOOK, Notify};
+use crate::policy::Policy;
+use crate::runtime::AnyRuntime;
+use crate::scratch;
+use crate::state::State;
+use crate::stats::Stats;
+
+/// An MQTT broker. A cheap handle: clones are the same broker.
+///
+/// It starts no threads; connections are tasks of your runtime. Dropping the handle ends nothing that runs: call
+/// [`shutdown`](Self::shutdown).
+#[derive(Clone)]
+pub struct Broker {
+    pub(crate) inner: Arc<Inner>,
+}
+
+/// What a [`Broker`] is made of.
+#[derive(Debug, Default)]
+pub struct Builder {
+    config: Config,
+    policy: Option<Arc<dyn Policy>>,
+}
+
+/// What all handles and tasks of one broker share.
+pub(crate) struct Inner {
+    config: Arc<Config>,
+    policy: Option<Arc<dyn Policy>>,
+    runtime: Arc<dyn AnyRuntime>,
+    state: Mutex<Guarded>,
+    house: Arc<House>,
+    keeper: Arc<Notify>,
+    keeper_runs: AtomicBool,
+}
+
+struct Guarded {
+    state: State,
+    /// For when the keeper has set its alarm.
+    alarm: Option<Instant>,
+}
+
+/// Why [`Broker::serve`] did not serve a connection. It was closed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ServeError {
+    /// There are [`Config::max_connections`] already.
+    #[error("there are as many connections as the configuration allows")]
+    TooManyConnections,
+    /// The broker is shutting down.
+    #[error("the broker is shutting down")]
+    ShuttingDown,
+}
+
+impl Builder {
+    /// With these limits.
+    #[must_use]
+    pub fn config(self, config: Config) -> Self {
+        Self { config, ..self }
+    }
+
+    /// With this policy. Without one, everybody may do everything.
+    #[must_use]
+    pub fn policy(self, policy: impl Policy) -> Self {
+        Self { policy: Some(Arc::new(policy)), ..self }
+    }
+
+    /// A broker on tokio, multi-threaded or current-thread.
+    ///
+    /// It may be built anywhere; [`Broker::serve`] and [`Broker::listen`] must run within a tokio runtime with IO
+    /// and time enabled.
+    #[cfg(feature = "tokio")]
+    pub fn build(self) -> Broker {
+        self.build_with(mqttkit_ws_transport::TokioRuntime::new())
+    }
+
+    /// A broker on another runtime.
+    pub fn build_with(self, runtime: impl Runtime) -> Broker {
+        let config = Arc::new(self.config);
+        // The one thing that is random: it keeps assigned client identifiers apart across restarts.
+        let prefix = format!("auto-{:016x}", RandomState::new().hash_one(0u8));
+        let state = State::new(Arc::clone(&config), prefix);
+        let inner = Inner {
+            config,
+            policy: self.policy,
+            runtime: Arc::new(runtime),
+            state: Mutex::new(Guarded { state, alarm: None }),
+            house: Arc::new(House::default()),
+            keeper: Arc::new(Notify::default()),
+            keeper_runs: AtomicBool::new(false),
+        };
+        Broker { inner: Arc::new(inner) }
+    }
+}
+
+impl Broker {
+    /// The parts of a broker, to be chosen.
+    pub fn builder() -> Builder {
+        Builder::default()
+    }
+
+    /// Serves one client over any link until its connection ends, and says how it ended.
+    ///
+    /// Spawn it, or await it where the connection came in. Dropping the future cuts the connection, as if the
+    /// network had: the session goes on as agreed and the will is published.
+    ///
+    /// # Errors
+    /// [`ServeError`], when the link was closed without being served.
+    pub fn serve<L: Link>(
+        &self,
+        link: L,
+        peer: PeerInfo,
+    ) -> impl Future<Output = Result<Closed, ServeError>> + Send + use<L> {
+        let inner = Arc::clone(&self.inner);
+        async move {
+            let seat = inner.take_seat().ok_or(ServeError::TooManyConnections)?;
+            let notify = Arc::new(Notify::default());
+            let member = inner.register(Arc::clone(&notify)).ok_or(ServeError::ShuttingDown)?;
+            Ok(connection::run(inner, link, peer, notify, seat, member).await)
+        }
+    }
+
+    /// Serves one client over any byte stream of tokio; see [`serve`](Self::serve).
+    #[cfg(feature = "tokio")]
+    pub fn serve_stream<S>(
+        &self,
+        stream: S,
+        address: Option<SocketAddr>,
+    ) -> impl Future<Output = Result<Closed, ServeError>> + Send + use<S>
+    where
+        S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Send + Unpin,
+    {
+        let link = mqttkit_ws_transport::StreamLink::from_tokio(stream);
+        self.serve(link, PeerInfo::new(mqttkit_ws_transport::Scheme::Tcp, address))
+    }
+
+    /// Opens a listening socket and serves whoever connects, in the background.
+    ///
+    /// # Errors
+    /// [`ListenError`]: the address is in use or not ours, TLS is not configured, the broker is shutting down.
+    pub async fn listen(&self, listen: Listen) -> Result<Listening, ListenError> {
+        let inner = Arc::clone(&self.inner);
+        inner.start_keeper();
+        Listening::start(inner, listen).await
+    }
+
+    /// A client within this process: no socket, no encoding, no policy. It gets an identifier of its own and a
+    /// session that ends when it is dropped.
+    ///
+    /// # Errors
+    /// [`LocalError::TooManySessions`].
+    pub fn local_client(&self) -> Result<LocalClient, LocalError> {
+        LocalClient::new(Arc::clone(&self.inner), None)
+    }
+
+    /// The same with this client identifier.
+    ///
+    /// # Errors
+    /// [`LocalError::InUse`] while a client with this identifier is connected, and
+    /// [`LocalError::TooManySessions`].
+    pub fn local_client_with_id(&self, client_id: Str) -> Result<LocalClient, LocalError> {
+        LocalClient::new(Arc::clone(&self.inner), Some(client_id))
+    }
+
+    /// Publishes a message in the broker's own name, under `$SYS/` too.
+    ///
+    /// The answer is [`Success`](ReasonCode::Success), or
+    /// [`NoMatchingSubscribers`](ReasonCode::NoMatchingSubscribers), or
+    /// [`TopicNameInvalid`](ReasonCode::TopicNameInvalid) for a topic with too many levels.
+    pub fn publish(&self, message: Message) -> ReasonCode {
+        let now = self.inner.now();
+        self.inner.with_state(|state| state.publish_host(now, message))
+    }
+
+    /// Ends the connection of a client; an MQTT 5.0 client is told the reason. Its session goes on as agreed and
+    /// its will is published. Returns whether there was one.
+    ///
+    /// # Errors
+    /// When `client_id` cannot be a client identifier.
+    pub fn kick(&self, client_id: &str, reason: ReasonCode) -> Result<bool, TextError> {
+        let client_id = Str::try_from(client_id)?;
+        Ok(self.inner.with_state(|state| state.kick(&client_id, reason)))
+    }
+
+    /// The counters.
+    pub fn stats(&self) -> Stats {
+        let mut stats = Stats {
+            connections: self.inner.house.seats_taken(),
+            connections_refused: self.inner.house.refused(),
+            ..Stats::default()
+        };
+        self.inner.with_state(|state| state.stats(&mut stats));
+        stats
+    }
+
+    /// The limits it was built with.
+    pub fn config(&self) -> &Config {
+        &self.inner.config
+    }
+
+    /// Shuts down: the listeners close, MQTT 5.0 clients are told 0x8B, everything written is flushed, WebSockets
+    /// and TCP connections end with their own goodbyes, wills are published. What is not done after `deadline` is
+    /// cut. Returns whether everybody had left by then.
+    ///
+    /// Nothing can be served or opened afterwards. Cancel-safe: dropped, the shutdown goes on without a deadline.
+    pub async fn shutdown(&self, deadline: Duration) -> bool {
+        let inner = &self.inner;
+        // Those that are in are told why; the bell of the house is for handshakes, listeners and newcomers.
+        inner.with_state(|state| state.kick_all(ReasonCode::ServerShuttingDown));
+        inner.house.close();
+        if inner.wait_empty(deadline).await {
+            return true;
+        }
+        inner.house.clear();
+        inner.wait_empty(CUT).await;
+        false
+    }
+}
+
+/// How long tasks get to end that were told to end at once.
+const CUT: Duration = Duration::from_millis(200);
+
+impl Inner {
+    pub(crate) fn config(&self) -> &Arc<Config> {
+        &self.config
+    }
+
+    pub(crate) fn policy(&self) -> Option<&Arc<dyn Policy>> {
+        self.policy.as_ref()
+    }
+
+    pub(crate) fn runtime(&self) -> &Arc<dyn AnyRuntime> {
+        &self.runtime
+    }
+
+    pub(crate) fn now(&self) -> Instant {
+        self.runtime.now()
+    }
+
+    pub(crate) fn take_seat(&self) -> Option<Seat> {
+        self.house.take_seat(self.config.max_connections)
+    }
+
+    pub(crate) fn register(&self, notify: Arc<Notify>) -> Option<Member> {
+        self.house.enter(notify)
+    }
+
+    pub(crate) fn is_closing(&self) -> bool {
+        self.house.is_closing()
+    }
+
+    /// Works on the state under its lock, then wakes whom that concerns. Nothing foreign runs under the lock.
+    pub(crate) fn with_state<T>(&self, work: impl FnOnce(&mut State) -> T) -> T {
+        scratch::bells(|bells| {
+            let (result, earlier) = {
+                let mut guarded = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+                let result = work(&mut guarded.state);
+                guarded.state.take_wakes(bells);
+                let next = guarded.state.poll_timeout();
+                let earlier = next.is_some_and(|next| guarded.alarm.is_none_or(|alarm| next < alarm));
+                if earlier {
+                    guarded.alarm = next;
+                }
+                (result, earlier)
+            };
+            for bell in bells.drain(..) {
+                bell.ring(LOOK);
+            }
+            if earlier {
+                self.keeper.ring(LOOK);
+            }
+            result
+        })
+    }
+
+    /// Does what is due without any client. Returns when to come again.
+    pub(crate) fn keep(&self) -> Option<Instant> {
+        let now = self.now();
+        self.with_state(|state| state.handle_timeout(now));
+        let mut guarded = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        guarded.alarm = guarded.state.poll_timeout();
+        guarded.alarm
+    }
+
+    /// The first connection or listener starts the keeper: only then is a runtime certain to be there.
+    pub(crate) fn start_keeper(self: &Arc<Self>) {
+        if !self.keeper_runs.swap(true, Ordering::Relaxed) {
+            let keeper =
+                keeper::run(Arc::downgrade(self), Arc::clone(&self.keeper), Arc::clone(&self.runtime));
+            self.runtime.spawn(Box::pin(keeper));
+        }
+    }
+
+    /// Waits until everybody has left, at most so long. Returns whether they have.
+    async fn wait_empty(&self, limit: Duration) -> bool {
+        let mut timer = self.runtime.sleep_until(self.now() + limit);
+        poll_fn(|cx: &mut Context<'_>| {
+            if self.house.poll_empty(cx).is_ready() {
+                return Poll::Ready(true);
+            }
+            Pin::new(&mut timer).poll(cx).map(|()| false)
+        })
+        .await
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        // The keeper sees that its broker is gone.
+        self.keeper.ring(LOOK);
+    }
+}
+
+impl fmt::Debug for Broker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Broker").field("config", &self.inner.config).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Inner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Inner").finish_non_exhaustive()
+    }
+}

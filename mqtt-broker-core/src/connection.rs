@@ -1,0 +1,353 @@
+//! The task of one client: bytes of the link ⇄ [`Peer`] ⇄ state. The one place that waits for several things.
+//!
+//! A poll reads what there is, does the work under one lock, and writes everything in one go. While more is
+//! waiting to be written than the watermark allows, nothing is read: a client that floods and does not read slows
+//! down itself alone.
+
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::{Buf, BytesMut};
+use mqttkit_codec::{Closed, Connect, Instant, ReasonCode};
+use mqttkit_ws_transport::{CloseReason, Link, LinkExt, PeerInfo};
+use tracing::debug;
+
+use crate::broker::Inner;
+use crate::house::{Member, Seat};
+use crate::notify::{ABORT, LOOK, Notify, SHUT_DOWN};
+use crate::peer::{Peer, Turn};
+use crate::policy::{BoxFuture, ConnectRequest, Identity, Refusal};
+use crate::runtime::Timer;
+use crate::scratch;
+
+/// Serves one client until its connection ends.
+pub(crate) async fn run<L: Link>(
+    inner: Arc<Inner>,
+    link: L,
+    info: PeerInfo,
+    notify: Arc<Notify>,
+    seat: Seat,
+    member: Member,
+) -> Closed {
+    inner.start_keeper();
+    let now = inner.now();
+    let peer = Peer::new(inner.config(), now, inner.policy().cloned(), info, Arc::clone(&notify));
+    let mut connection = Connection {
+        inner,
+        link,
+        link_works: true,
+        peer,
+        notify,
+        input: BytesMut::new(),
+        undecoded: false,
+        turn: Turn::Idle,
+        verdict: None,
+        patience: None,
+        unflushed: false,
+        write_by: None,
+        alarm: Alarm::default(),
+    };
+    poll_fn(|cx| connection.poll(cx)).await;
+    let closed = connection.peer.closed().cloned().unwrap_or(Closed::Transport);
+    debug!(client = connection.peer.client_id().map(|id| id.as_str()), %closed, "connection ended");
+    connection.say_goodbye(&closed).await;
+    drop((member, seat));
+    closed
+}
+
+struct Connection<L: Link> {
+    inner: Arc<Inner>,
+    link: L,
+    /// The link has neither failed nor been given up.
+    link_works: bool,
+    peer: Peer,
+    notify: Arc<Notify>,
+    /// What was read and not yet decoded.
+    input: BytesMut,
+    /// There may be complete packets in `input`.
+    undecoded: bool,
+    /// What the state had for us at the last turn.
+    turn: Turn,
+    /// The policy thinks about the client.
+    verdict: Option<BoxFuture<'static, Verdict>>,
+    /// When a client is refused that could not be let in by then.
+    patience: Option<Instant>,
+    /// The link holds bytes that it has not written.
+    unflushed: bool,
+    /// When a link that takes no bytes is given up.
+    write_by: Option<Instant>,
+    alarm: Alarm,
+}
+
+type Verdict = (Box<Connect>, Result<Identity, Refusal>);
+
+/// How often one poll goes around before it lets other tasks have the thread.
+const ROUNDS: usize = 8;
+
+impl<L: Link> Connection<L> {
+    /// Ready when the connection is over and all that could be written is.
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        for _ in 0..ROUNDS {
+            let now = self.inner.now();
+            let flags = self.notify.take(cx.waker());
+            eprintln!(
+                "DBG {:p} flags {flags} turn {:?} open {} und {}",
+                self,
+                self.turn,
+                self.peer.is_open(),
+                self.undecoded
+            );
+            if flags & ABORT != 0 {
+                self.give_up(now);
+            } else if flags & SHUT_DOWN != 0 {
+                self.peer.shut_down(now);
+            }
+            self.check_time(now);
+            let decided = self.poll_verdict(cx, now);
+            let received = self.receive(cx, now);
+            if decided || received || flags & LOOK != 0 || self.has_work() {
+                self.take_turn(now, flags & LOOK != 0);
+            }
+            let wrote = self.send(cx, now);
+            if self.is_done() {
+                return Poll::Ready(());
+            }
+            let moves =
+                decided || received || self.has_work() || (wrote && matches!(self.turn, Turn::Blocked));
+            if wrote && matches!(self.turn, Turn::Blocked) {
+                // There is room again for what the state could not hand out.
+                self.turn = Turn::Again;
+            }
+            if !moves && self.alarm.poll(cx, &self.inner, self.deadline()).is_pending() {
+                self.rest();
+                return Poll::Pending;
+            }
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    /// Whether a turn is due without anything from outside.
+    fn has_work(&self) -> bool {
+        self.undecoded || matches!(self.turn, Turn::Again) || self.peer.is_ending()
+    }
+
+    /// Receives once, unless the client has to wait.
+    fn receive(&mut self, cx: &mut Context<'_>, now: Instant) -> bool {
+        let watermark = self.inner.config().transmit_watermark;
+        if !self.link_works
+            || self.undecoded
+            || !self.peer.takes_input()
+            || self.peer.transmit().remaining() >= watermark
+        {
+            return false;
+        }
+        match self.link.poll_recv(cx, &mut self.input) {
+            Poll::Pending => return false,
+            Poll::Ready(Ok(0)) => self.peer.handle_closed(now),
+            Poll::Ready(Ok(_)) => self.undecoded = true,
+            Poll::Ready(Err(error)) => {
+                debug!(%error, "the link failed");
+                self.give_up(now);
+            }
+        }
+        true
+    }
+
+    /// Decodes, changes the state, fetches messages. The state is left alone where it is not concerned: by pings,
+    /// acknowledgements that free no place, and packets that are not complete.
+    fn take_turn(&mut self, now: Instant, look: bool) {
+        let Self { peer, input, inner, turn, undecoded, .. } = self;
+        let outcome = scratch::work(|work| {
+            *undecoded = peer.decode(now, input, work);
+            let concerned = look || !work.is_empty() || !matches!(turn, Turn::Idle);
+            if concerned || peer.is_waiting() || peer.is_ending() {
+                inner.with_state(|state| peer.apply(now, state, work))
+            } else {
+                Turn::Idle
+            }
+        });
+        self.turn = match outcome {
+            Turn::Authenticate(connect) => {
+                self.verdict = self.ask(connect);
+                Turn::Idle
+            }
+            turn => turn,
+        };
+        if self.peer.is_open() {
+            self.patience = None;
+        } else if self.verdict.is_some() || self.peer.is_waiting() {
+            self.patience.get_or_insert(now + self.inner.config().authenticate_timeout);
+        }
+    }
+
+    /// Asks the policy about a client.
+    fn ask(&self, connect: Box<Connect>) -> Option<BoxFuture<'static, Verdict>> {
+        let policy = Arc::clone(self.inner.policy()?);
+        let info = Arc::clone(self.peer.info());
+        Some(Box::pin(async move {
+            let verdict = policy.authenticate(ConnectRequest::new(&info, &connect)).await;
+            (connect, verdict)
+        }))
+    }
+
+    fn poll_verdict(&mut self, cx: &mut Context<'_>, now: Instant) -> bool {
+        let Some(verdict) = &mut self.verdict else { return false };
+        let Poll::Ready((connect, verdict)) = verdict.as_mut().poll(cx) else { return false };
+        self.verdict = None;
+        match verdict {
+            Ok(identity) => self.peer.allow(now, connect, identity),
+            Err(refusal) => self.peer.refuse(now, &refusal),
+        }
+        true
+    }
+
+    /// Sends what there is. Returns whether the link took any of it.
+    fn send(&mut self, cx: &mut Context<'_>, now: Instant) -> bool {
+        let transmit = self.peer.transmit();
+        let before = transmit.remaining();
+        if !self.link_works || (before == 0 && !self.unflushed) {
+            self.write_by = None;
+            return false;
+        }
+        let mut sent = Poll::Ready(Ok(()));
+        if before > 0 {
+            self.unflushed = true;
+            sent = self.link.poll_send(cx, transmit);
+        }
+        let wrote = before - self.peer.transmit().remaining();
+        if let Poll::Ready(Ok(())) = sent {
+            sent = self.link.poll_flush(cx);
+            self.unflushed = sent.is_pending();
+        }
+        match sent {
+            Poll::Ready(Ok(())) => self.write_by = None,
+            Poll::Ready(Err(error)) => {
+                debug!(%error, "the link failed");
+                self.give_up(now);
+            }
+            Poll::Pending if wrote > 0 => self.write_by = Some(now + self.write_timeout()),
+            Poll::Pending => {
+                let write_by = now + self.write_timeout();
+                self.write_by.get_or_insert(write_by);
+            }
+        }
+        wrote > 0
+    }
+
+    /// A goodbye gets less time than a message.
+    fn write_timeout(&self) -> Duration {
+        let config = self.inner.config();
+        if self.peer.closed().is_some() { config.close_timeout } else { config.write_timeout }
+    }
+
+    fn check_time(&mut self, now: Instant) {
+        self.peer.handle_timeout(now);
+        if self.patience.is_some_and(|at| at <= now) {
+            self.patience = None;
+            self.verdict = None;
+            self.peer.refuse(now, &Refusal::new(ReasonCode::ServerUnavailable));
+        }
+        if self.write_by.is_some_and(|at| at <= now) {
+            debug!("the client reads nothing");
+            self.give_up(now);
+        }
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        [self.peer.poll_timeout(), self.patience, self.write_by].into_iter().flatten().min()
+    }
+
+    /// The link is of no more use.
+    fn give_up(&mut self, now: Instant) {
+        self.link_works = false;
+        self.write_by = None;
+        self.verdict = None;
+        self.peer.handle_closed(now);
+    }
+
+    fn is_done(&mut self) -> bool {
+        let written = !self.unflushed && !self.peer.transmit().has_remaining();
+        self.peer.closed().is_some() && (written || !self.link_works)
+    }
+
+    /// Nothing to do for now: keeps no memory for it.
+    fn rest(&mut self) {
+        if self.input.is_empty() {
+            self.input = BytesMut::new();
+        }
+        self.peer.transmit().shrink();
+    }
+
+    /// Ends the link so that the client sees what was sent and that this is the end.
+    async fn say_goodbye(&mut self, closed: &Closed) {
+        if !self.link_works {
+            return;
+        }
+        self.link.set_close_reason(match closed {
+            Closed::Local(ReasonCode::ServerShuttingDown) => CloseReason::GOING_AWAY,
+            Closed::Protocol(_) => {
+                CloseReason::new(1002, "MQTT protocol error").unwrap_or(CloseReason::PROTOCOL_ERROR)
+            }
+            _ => CloseReason::NORMAL,
+        });
+        let mut timer =
+            self.inner.runtime().sleep_until(self.inner.now() + self.inner.config().close_timeout);
+        let mut finish = pin!(self.link.finish());
+        poll_fn(|cx| {
+            if self.notify.take(cx.waker()) & ABORT != 0 || Pin::new(&mut timer).poll(cx).is_ready() {
+                return Poll::Ready(());
+            }
+            finish.as_mut().poll(cx).map(drop)
+        })
+        .await;
+    }
+}
+
+/// A connection that is dropped in the middle is a connection that was cut.
+impl<L: Link> Drop for Connection<L> {
+    fn drop(&mut self) {
+        if self.peer.closed().is_none() {
+            let now = self.inner.now();
+            self.peer.handle_closed(now);
+            let peer = &mut self.peer;
+            self.inner.with_state(|state| peer.apply(now, state, &mut Vec::new()));
+        }
+    }
+}
+
+/// One timer for all deadlines. It is moved only when it would ring too late; that it may ring too early is
+/// harmless, and spares moving it with every packet.
+#[derive(Default)]
+struct Alarm {
+    timer: Option<Timer>,
+    set_for: Option<Instant>,
+}
+
+impl Alarm {
+    /// Ready when the time may have come.
+    fn poll(&mut self, cx: &mut Context<'_>, inner: &Inner, deadline: Option<Instant>) -> Poll<()> {
+        let Some(deadline) = deadline else { return Poll::Pending };
+        let timer = match &mut self.timer {
+            Some(timer) => {
+                if self.set_for.is_none_or(|set_for| deadline < set_for) {
+                    timer.reset(deadline.since_origin());
+                    self.set_for = Some(deadline);
+                }
+                timer
+            }
+            none => {
+                self.set_for = Some(deadline);
+                none.insert(inner.runtime().sleep_until(deadline))
+            }
+        };
+        if Pin::new(timer).poll(cx).is_pending() {
+            return Poll::Pending;
+        }
+        self.set_for = None;
+        Poll::Ready(())
+    }
+}

@@ -1,0 +1,158 @@
+//! `House`: who is in it, connections, handshakes and listeners, and how all are asked to leave.
+
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+
+use slab::Slab;
+
+use crate::notify::{ABORT, Notify, SHUT_DOWN};
+
+/// Everything that runs for the broker and must be told when it shuts down.
+#[derive(Debug, Default)]
+pub(crate) struct House {
+    rooms: Mutex<Rooms>,
+    seats_taken: AtomicUsize,
+    refused: AtomicU64,
+}
+
+#[derive(Debug, Default)]
+struct Rooms {
+    closing: bool,
+    members: Slab<Arc<Notify>>,
+    /// Who waits until everybody has left.
+    waiting: Vec<Waker>,
+}
+
+/// One member of the house. Leaves when dropped.
+#[derive(Debug)]
+pub(crate) struct Member {
+    house: Arc<House>,
+    key: usize,
+}
+
+/// The place of one connection among those that are allowed. Given back when dropped.
+#[derive(Debug)]
+pub(crate) struct Seat {
+    house: Arc<House>,
+}
+
+impl House {
+    /// Lets somebody in, unless the house is closing.
+    pub(crate) fn enter(self: &Arc<Self>, notify: Arc<Notify>) -> Option<Member> {
+        let mut rooms = self.lock();
+        if rooms.closing {
+            return None;
+        }
+        let key = rooms.members.insert(notify);
+        Some(Member { house: Arc::clone(self), key })
+    }
+
+    /// Takes one of `seats` places for a connection.
+    pub(crate) fn take_seat(self: &Arc<Self>, seats: usize) -> Option<Seat> {
+        let taken = self
+            .seats_taken
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |taken| (taken < seats).then_some(taken + 1));
+        if taken.is_err() {
+            self.refused.fetch_add(1, Ordering::Relaxed);
+            return None;
+        }
+        Some(Seat { house: Arc::clone(self) })
+    }
+
+    pub(crate) fn seats_taken(&self) -> usize {
+        self.seats_taken.load(Ordering::Relaxed)
+    }
+
+    /// Connections for which there was no seat.
+    pub(crate) fn refused(&self) -> u64 {
+        self.refused.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn is_closing(&self) -> bool {
+        self.lock().closing
+    }
+
+    /// Lets nobody in any more and asks everybody to leave.
+    pub(crate) fn close(&self) {
+        self.ring_all(SHUT_DOWN);
+    }
+
+    /// Lets nobody in any more and has everybody leave at once.
+    pub(crate) fn clear(&self) {
+        self.ring_all(ABORT);
+    }
+
+    /// Ready when everybody has left.
+    pub(crate) fn poll_empty(&self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut rooms = self.lock();
+        if rooms.members.is_empty() {
+            return Poll::Ready(());
+        }
+        if !rooms.waiting.iter().any(|waker| waker.will_wake(cx.waker())) {
+            rooms.waiting.push(cx.waker().clone());
+        }
+        Poll::Pending
+    }
+
+    fn ring_all(&self, flag: u8) {
+        let members: Vec<Arc<Notify>> = {
+            let mut rooms = self.lock();
+            rooms.closing = true;
+            rooms.members.iter().map(|(_, notify)| Arc::clone(notify)).collect()
+        };
+        for notify in members {
+            notify.ring(flag);
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Rooms> {
+        self.rooms.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Member {
+    fn drop(&mut self) {
+        let waiting = {
+            let mut rooms = self.house.lock();
+            rooms.members.try_remove(self.key);
+            if rooms.members.is_empty() { std::mem::take(&mut rooms.waiting) } else { Vec::new() }
+        };
+        waiting.into_iter().for_each(Waker::wake);
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        self.house.seats_taken.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nobody_enters_a_closing_house_and_it_is_empty_when_the_last_has_left() {
+        let house = Arc::new(House::default());
+        let (a, b) = (Arc::new(Notify::default()), Arc::new(Notify::default()));
+        let members = [house.enter(Arc::clone(&a)).unwrap(), house.enter(Arc::clone(&b)).unwrap()];
+        house.close();
+        assert!(house.enter(Arc::clone(&a)).is_none());
+        assert_eq!(a.take(Waker::noop()) | b.take(Waker::noop()), SHUT_DOWN);
+        let mut cx = Context::from_waker(Waker::noop());
+        assert!(house.poll_empty(&mut cx).is_pending());
+        drop(members);
+        assert!(house.poll_empty(&mut cx).is_ready());
+    }
+
+    #[test]
+    fn seats_are_limited_and_given_back() {
+        let house = Arc::new(House::default());
+        let seat = house.take_seat(1).unwrap();
+        assert!(house.take_seat(1).is_none());
+        assert_eq!((house.seats_taken(), house.refused()), (1, 1));
+        drop(seat);
+        assert!(house.take_seat(1).is_some());
+    }
+}

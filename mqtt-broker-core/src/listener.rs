@@ -1,0 +1,279 @@
+//! Listeners: the accept loop, with every handshake off it.
+
+use std::future::{Future, poll_fn};
+use std::io;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::task::Poll;
+
+use futures_util::task::AtomicWaker;
+use mqttkit_ws_transport::ws::WsLimits;
+use mqttkit_ws_transport::{
+    AcceptFault, AcceptOptions, Accepted, Acceptor, Listener, Runtime, Scheme, tls::TlsConfigError,
+};
+use tracing::{debug, error, warn};
+
+use crate::broker::Inner;
+use crate::config::Config;
+use crate::connection;
+use crate::house::{Member, Seat};
+use crate::notify::{ABORT, Notify, SHUT_DOWN};
+
+/// Where to listen, and for what.
+///
+/// ```no_run
+/// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+/// use mqttkit_broker_core::transport::AcceptOptions;
+/// use mqttkit_broker_core::{Broker, Listen};
+///
+/// let broker = Broker::builder().build();
+/// broker.listen(Listen::tcp(([0, 0, 0, 0], 1883))).await?;
+/// let options = AcceptOptions::new().path("/live");
+/// broker.listen(Listen::ws(([0, 0, 0, 0], 8083)).options(options)).await?;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct Listen {
+    address: SocketAddr,
+    scheme: Scheme,
+    options: Option<AcceptOptions>,
+}
+
+/// A listening socket of a broker. Dropping it changes nothing: the socket is open until
+/// [`stop`](Self::stop) or the end of the broker.
+#[derive(Debug)]
+pub struct Listening {
+    address: SocketAddr,
+    scheme: Scheme,
+    running: Arc<Running>,
+}
+
+/// Why a broker does not listen.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ListenError {
+    /// The socket cannot be opened: the address is in use, or not of this machine, or not allowed.
+    #[error("cannot listen on {address}: {source}")]
+    Io {
+        /// Where it was to listen.
+        address: SocketAddr,
+        /// Why not.
+        source: io::Error,
+    },
+    /// The TLS configuration is missing or unusable.
+    #[error(transparent)]
+    Tls(#[from] TlsConfigError),
+    /// The broker is shutting down.
+    #[error("the broker is shutting down")]
+    ShuttingDown,
+}
+
+impl Listen {
+    /// At this address for this scheme. Port 0 picks a free one; see [`Listening::local_addr`].
+    pub fn new(scheme: Scheme, address: impl Into<SocketAddr>) -> Self {
+        Self { address: address.into(), scheme, options: None }
+    }
+
+    /// For MQTT over TCP.
+    pub fn tcp(address: impl Into<SocketAddr>) -> Self {
+        Self::new(Scheme::Tcp, address)
+    }
+
+    /// For MQTT over WebSocket, at the path `/mqtt` unless [`options`](Self::options) say otherwise.
+    pub fn ws(address: impl Into<SocketAddr>) -> Self {
+        Self::new(Scheme::Ws, address)
+    }
+
+    /// For MQTT over TLS. The [`options`](Self::options) must have a TLS configuration.
+    pub fn tls(address: impl Into<SocketAddr>) -> Self {
+        Self::new(Scheme::Tls, address)
+    }
+
+    /// For MQTT over WebSocket over TLS. The [`options`](Self::options) must have a TLS configuration.
+    pub fn wss(address: impl Into<SocketAddr>) -> Self {
+        Self::new(Scheme::Wss, address)
+    }
+
+    /// With these options for TLS, HTTP and WebSocket. Without, WebSocket messages are taken up to
+    /// [`Config::max_packet_size`] and 64 KiB.
+    pub fn options(self, options: AcceptOptions) -> Self {
+        Self { options: Some(options), ..self }
+    }
+
+    pub(crate) fn into_parts(self, config: &Config) -> (SocketAddr, Scheme, AcceptOptions) {
+        let options = self.options.unwrap_or_else(|| {
+            // Most clients send a packet in one message; a little more than that for those that gather.
+            let message = config.max_packet_size as usize + (64 << 10);
+            AcceptOptions::new().limits(WsLimits::default().max_message_size(message))
+        });
+        (self.address, self.scheme, options)
+    }
+}
+
+impl Listening {
+    pub(crate) async fn start(inner: Arc<Inner>, listen: Listen) -> Result<Self, ListenError> {
+        let running = Arc::new(Running::default());
+        let scheme = listen.scheme;
+        let runtime = Arc::clone(inner.runtime());
+        let address = runtime.listen(inner, listen, Arc::clone(&running)).await?;
+        Ok(Self { address, scheme, running })
+    }
+
+    /// Where it listens.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// For what.
+    pub fn scheme(&self) -> Scheme {
+        self.scheme
+    }
+
+    /// Closes the socket and returns when it is closed. Connections that came through it go on. Cancel-safe: the
+    /// socket is closed all the same.
+    pub async fn stop(self) {
+        self.running.notify.ring(SHUT_DOWN);
+        poll_fn(|cx| {
+            self.running.waiter.register(cx.waker());
+            if self.running.ended.load(Ordering::Acquire) { Poll::Ready(()) } else { Poll::Pending }
+        })
+        .await;
+    }
+}
+
+/// What an accept loop shares with its handle.
+#[derive(Debug, Default)]
+pub(crate) struct Running {
+    notify: Arc<Notify>,
+    ended: AtomicBool,
+    waiter: AtomicWaker,
+}
+
+impl Running {
+    pub(crate) fn notify(&self) -> Arc<Notify> {
+        Arc::clone(&self.notify)
+    }
+}
+
+/// Tells the handle that the loop is over, however it ends.
+struct Ending(Arc<Running>);
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        self.0.ended.store(true, Ordering::Release);
+        self.0.waiter.wake();
+    }
+}
+
+/// Counts the handshakes of one listener; the loop waits while there are too many.
+#[derive(Debug, Default)]
+struct Gate {
+    inside: AtomicUsize,
+    waiter: AtomicWaker,
+}
+
+/// One handshake. Given back when dropped.
+struct Pass(Arc<Gate>);
+
+impl Drop for Pass {
+    fn drop(&mut self) {
+        self.0.inside.fetch_sub(1, Ordering::Release);
+        self.0.waiter.wake();
+    }
+}
+
+/// The accept loop.
+pub(crate) async fn accept<R: Runtime>(
+    inner: Arc<Inner>,
+    runtime: R,
+    listener: R::Listener,
+    acceptor: Acceptor<R>,
+    running: Arc<Running>,
+    member: Member,
+) {
+    let notify = running.notify();
+    // Dropped in reverse order: the socket first, then the news of it.
+    let _ending = Ending(running);
+    let _member = member;
+    let listener = listener;
+    let gate = Arc::new(Gate::default());
+    loop {
+        let Some(pass) = until_told(&notify, enter(&gate, inner.config().max_handshakes)).await else {
+            return;
+        };
+        let Some(accepted) = until_told(&notify, listener.accept()).await else { return };
+        match accepted {
+            Ok((stream, address)) => match inner.take_seat() {
+                Some(seat) => {
+                    let shaking =
+                        shake_hands(Arc::clone(&inner), acceptor.clone(), stream, address, seat, pass);
+                    Runtime::spawn(&runtime, shaking);
+                }
+                None => debug!(%address, "refused: as many connections as the configuration allows"),
+            },
+            Err(error) => match AcceptFault::of(&error) {
+                AcceptFault::Shortage => {
+                    warn!(%error, "cannot accept, trying again");
+                    if until_told(&notify, runtime.sleep(AcceptFault::PAUSE)).await.is_none() {
+                        return;
+                    }
+                }
+                AcceptFault::Listener => {
+                    error!(%error, "the listener is unusable");
+                    return;
+                }
+                _ => debug!(%error, "a connection was gone before it was accepted"),
+            },
+        }
+    }
+}
+
+/// The handshake of one connection, then the connection.
+async fn shake_hands<R: Runtime>(
+    inner: Arc<Inner>,
+    acceptor: Acceptor<R>,
+    stream: R::Stream,
+    address: SocketAddr,
+    seat: Seat,
+    pass: Pass,
+) {
+    let notify = Arc::new(Notify::default());
+    let Some(member) = inner.register(Arc::clone(&notify)) else { return };
+    let accepted = until_told(&notify, acceptor.accept(stream, Some(address))).await;
+    drop(pass);
+    match accepted {
+        Some(Ok(Accepted::Link(link, info))) => {
+            connection::run(inner, link, info, notify, seat, member).await;
+        }
+        Some(Err(error)) => debug!(%address, %error, "handshake failed"),
+        // Plain HTTP was answered, or the broker shuts down.
+        Some(Ok(_)) | None => {}
+    }
+}
+
+/// Waits for a place among `places` handshakes. Only the accept loop waits, so that one waker is enough.
+async fn enter(gate: &Arc<Gate>, places: usize) -> Pass {
+    poll_fn(|cx| {
+        gate.waiter.register(cx.waker());
+        if gate.inside.load(Ordering::Acquire) < places.max(1) { Poll::Ready(()) } else { Poll::Pending }
+    })
+    .await;
+    gate.inside.fetch_add(1, Ordering::Relaxed);
+    Pass(Arc::clone(gate))
+}
+
+/// Runs a future until it is done, or until somebody is told to leave.
+async fn until_told<F: Future>(notify: &Notify, future: F) -> Option<F::Output> {
+    let mut future = pin!(future);
+    poll_fn(|cx| {
+        if notify.take(cx.waker()) & (SHUT_DOWN | ABORT) != 0 {
+            return Poll::Ready(None);
+        }
+        future.as_mut().poll(cx).map(Some)
+    })
+    .await
+}
