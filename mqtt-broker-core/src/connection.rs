@@ -93,13 +93,6 @@ impl<L: Link> Connection<L> {
         for _ in 0..ROUNDS {
             let now = self.inner.now();
             let flags = self.notify.take(cx.waker());
-            eprintln!(
-                "DBG {:p} flags {flags} turn {:?} open {} und {}",
-                self,
-                self.turn,
-                self.peer.is_open(),
-                self.undecoded
-            );
             if flags & ABORT != 0 {
                 self.give_up(now);
             } else if flags & SHUT_DOWN != 0 {
@@ -107,7 +100,8 @@ impl<L: Link> Connection<L> {
             }
             self.check_time(now);
             let decided = self.poll_verdict(cx, now);
-            let received = self.receive(cx, now);
+            let listening = self.may_receive();
+            let received = listening && self.receive(cx, now);
             if decided || received || flags & LOOK != 0 || self.has_work() {
                 self.take_turn(now, flags & LOOK != 0);
             }
@@ -115,13 +109,14 @@ impl<L: Link> Connection<L> {
             if self.is_done() {
                 return Poll::Ready(());
             }
-            let moves =
-                decided || received || self.has_work() || (wrote && matches!(self.turn, Turn::Blocked));
             if wrote && matches!(self.turn, Turn::Blocked) {
                 // There is room again for what the state could not hand out.
                 self.turn = Turn::Again;
             }
-            if !moves && self.alarm.poll(cx, &self.inner, self.deadline()).is_pending() {
+            let moves = decided || received || self.has_work();
+            // Who begins to listen must ask the link once, or nothing would wake this task.
+            let begins = !listening && self.may_receive();
+            if !moves && !begins && self.alarm.poll(cx, &self.inner, self.deadline()).is_pending() {
                 self.rest();
                 return Poll::Pending;
             }
@@ -135,16 +130,16 @@ impl<L: Link> Connection<L> {
         self.undecoded || matches!(self.turn, Turn::Again) || self.peer.is_ending()
     }
 
-    /// Receives once, unless the client has to wait.
+    /// Whether the client may send now.
+    fn may_receive(&mut self) -> bool {
+        self.link_works
+            && !self.undecoded
+            && self.peer.takes_input()
+            && self.peer.transmit().remaining() < self.inner.config().transmit_watermark
+    }
+
+    /// Receives once.
     fn receive(&mut self, cx: &mut Context<'_>, now: Instant) -> bool {
-        let watermark = self.inner.config().transmit_watermark;
-        if !self.link_works
-            || self.undecoded
-            || !self.peer.takes_input()
-            || self.peer.transmit().remaining() >= watermark
-        {
-            return false;
-        }
         match self.link.poll_recv(cx, &mut self.input) {
             Poll::Pending => return false,
             Poll::Ready(Ok(0)) => self.peer.handle_closed(now),
