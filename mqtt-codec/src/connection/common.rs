@@ -30,6 +30,8 @@ pub(super) struct Core {
     pub(super) sent_at: Instant,
     /// Where the end of the connection stands.
     end: End,
+    /// Whether this side may say goodbye; a server before MQTT 5.0 can only close. [MQTT-3.14.0-1]
+    pub(super) says_goodbye: bool,
     /// The goodbye that waits for what is in flight, and when it waits no longer.
     drain: Option<(Disconnect, Instant)>,
     /// How many more QoS 1 and 2 messages the peer takes now.
@@ -78,6 +80,7 @@ impl Core {
             received_at: now,
             sent_at: now,
             end: End::Open,
+            says_goodbye: true,
             drain: None,
             quota: 0,
             resend: VecDeque::new(),
@@ -134,7 +137,9 @@ impl Core {
     /// Says goodbye as far as the version can, and closes.
     pub(super) fn disconnect(&mut self, now: Instant, disconnect: &Disconnect, closed: Closed) {
         if self.is_open() {
-            let _ = self.send_with_text(now, disconnect);
+            if self.says_goodbye {
+                let _ = self.send_with_text(now, disconnect);
+            }
             self.close(closed);
         }
     }
@@ -429,7 +434,9 @@ impl Core {
     fn on_pubcomp(&mut self, now: Instant, ack: &PubComp) -> Handled {
         let id = ack.packet_id;
         match self.session.outbound.get(id) {
-            Some(InFlight::Release) => Ok(Some(self.complete(now, id, ack.reason))),
+            // PUBREC has said that the message is there. That its identifier is no longer known is no error after a
+            // lost PUBCOMP, and there is no other reason that is one.
+            Some(InFlight::Release) => Ok(Some(self.complete(now, id, ReasonCode::Success))),
             Some(_) => Err(wrong_ack(crate::PacketType::PubComp, id)),
             None => Ok(None),
         }

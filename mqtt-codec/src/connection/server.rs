@@ -285,6 +285,7 @@ impl ServerConnection {
             self.client.keep_alive = seconds;
         }
         self.phase = Phase::Connected;
+        self.core.says_goodbye = self.version().has_properties();
         self.core.session = session;
         if !connack.session_present {
             self.core.session.clear();

@@ -197,3 +197,17 @@ fn a_drained_connection_ends_at_the_deadline_all_the_same() {
     assert_eq!(goodbye.reason, ReasonCode::ServerShuttingDown);
     assert_eq!(pair.server.take_session().in_flight(), 1, "kept for the next connection");
 }
+
+#[test]
+fn a_drained_server_says_goodbye_in_mqtt_5_only() {
+    // Found by the fuzz target `pair`: an older client took the DISCONNECT for a broken rule.
+    for version in VERSIONS {
+        let mut pair = Pair::established(version);
+        let goodbye = Disconnect::new(ReasonCode::ServerShuttingDown);
+        pair.server.drain(pair.now, goodbye, pair.now + Duration::from_secs(1));
+        assert_eq!(pair.server.transmit().has_remaining(), version == Version::V5);
+        pair.run();
+        assert_eq!(pair.server_closed(), Some(Closed::Local(ReasonCode::ServerShuttingDown)));
+        assert_eq!(pair.client.is_closed(), version == Version::V5);
+    }
+}

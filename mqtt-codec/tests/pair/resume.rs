@@ -78,7 +78,9 @@ fn exchange_with_cut(version: Version, qos: QoS, cut_after: usize) -> bool {
         (client, server) = (pair.client.take_session(), pair.server.take_session());
     }
     assert!(client.is_empty() && server.is_empty(), "nothing is wedged");
-    assert_eq!(acknowledged.len(), COUNT, "each is acknowledged once, cut after {cut_after}");
+    // Also when a PUBREL found its identifier forgotten, because only the PUBCOMP was lost.
+    let success = [ReasonCode::Success; COUNT];
+    assert_eq!(acknowledged, success, "each is acknowledged once, cut after {cut_after}");
     if qos == QoS::AtLeastOnce {
         at_server.dedup();
         let mut seen = Vec::new();
