@@ -343,6 +343,8 @@ pub enum EncodeError {
     NoLocalOnSharedSubscription,
     /// There is Authentication Data without an Authentication Method.
     AuthenticationDataWithoutMethod,
+    /// An AUTH on a connection whose CONNECT named no Authentication Method. [MQTT-4.12.0-6], [MQTT-4.12.0-7]
+    NoAuthenticationMethod,
 }
 
 impl fmt::Display for EncodeError {
@@ -365,6 +367,7 @@ impl fmt::Display for EncodeError {
             Self::AuthenticationDataWithoutMethod => {
                 f.write_str("Authentication Data without an Authentication Method")
             }
+            Self::NoAuthenticationMethod => f.write_str("AUTH: CONNECT named no authentication method"),
         }
     }
 }

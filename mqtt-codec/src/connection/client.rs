@@ -9,7 +9,7 @@ use bytes::BytesMut;
 
 use super::acks::AckToken;
 use super::closed::{Closed, ProtocolError, PublishError, Timeout};
-use super::common::{Core, CoreEvent, check_alias};
+use super::common::{Core, CoreEvent, auth_fits, check_alias, has_text};
 use crate::codec::{Codec, MAX_PACKET_SIZE};
 use crate::error::EncodeError;
 use crate::message::Message;
@@ -132,6 +132,7 @@ pub struct ClientConnection {
     server: Server,
     clean_start: bool,
     authentication_method: Option<Str>,
+    problem_information: bool,
     /// How much unread input there was last time: growth shows that the server is alive.
     input_len: usize,
 }
@@ -166,6 +167,7 @@ impl ClientConnection {
             },
             clean_start: connect.clean_start,
             authentication_method: connect.properties.authentication_method(),
+            problem_information: connect.properties.request_problem_information().unwrap_or(true),
             config,
             input_len: 0,
         })
@@ -269,7 +271,9 @@ impl ClientConnection {
             return Err(PublishError::RetainNotSupported);
         }
         check_alias(&message, self.server.topic_alias_maximum)?;
-        self.core.publish(now, message)
+        // [MQTT-3.3.4-6]: they are for deliveries, and are dropped from one that is published again.
+        let properties = message.properties.without_subscription_identifiers();
+        self.core.publish(now, Message { properties, ..message })
     }
 
     /// How many QoS 1 and 2 messages the server takes now.
@@ -286,7 +290,8 @@ impl ClientConnection {
     ) -> Result<PacketId, PublishError> {
         let packet_id = self.request_id()?;
         let subscribe = Subscribe { properties, ..Subscribe::new(packet_id, subscriptions) };
-        self.request(now, packet_id, &subscribe)
+        self.request(now, &subscribe, PacketType::SubAck, subscribe.subscriptions.len())?;
+        Ok(packet_id)
     }
 
     /// Ends subscriptions. Returns the identifier of the UNSUBACK that answers.
@@ -298,7 +303,8 @@ impl ClientConnection {
     ) -> Result<PacketId, PublishError> {
         let packet_id = self.request_id()?;
         let unsubscribe = Unsubscribe { properties, ..Unsubscribe::new(packet_id, filters) };
-        self.request(now, packet_id, &unsubscribe)
+        self.request(now, &unsubscribe, PacketType::UnsubAck, unsubscribe.filters.len())?;
+        Ok(packet_id)
     }
 
     /// Acknowledges a message: PUBACK or PUBREC with this reason, as soon as those before it are acknowledged.
@@ -307,12 +313,18 @@ impl ClientConnection {
         self.core.continue_drain(now);
     }
 
-    /// Sends a step of an enhanced authentication.
+    /// Sends a step of an enhanced authentication, or begins to authenticate again. [MQTT-4.12.1-1]
+    ///
+    /// The method is CONNECT's, whichever `auth` brings. A reason that does not fit the state is an error: before
+    /// the server has accepted a client can only continue.
     pub fn auth(&mut self, now: Instant, auth: &Auth) -> Result<(), EncodeError> {
-        if self.core.is_open() {
-            self.core.send_with_text(now, auth)?;
+        if !self.core.is_open() {
+            return Ok(());
         }
-        Ok(())
+        if !auth_fits(auth.reason, false, self.is_connected()) {
+            return Err(EncodeError::InvalidReasonCode { packet: PacketType::Auth, code: auth.reason });
+        }
+        self.core.send_auth(now, auth, self.authentication_method.as_ref())
     }
 
     /// Says goodbye and closes. What was not acknowledged stays in the session.
@@ -386,41 +398,50 @@ impl ClientConnection {
     fn request<P: EncodePacket>(
         &mut self,
         now: Instant,
-        packet_id: PacketId,
         packet: &P,
-    ) -> Result<PacketId, PublishError> {
+        answer: PacketType,
+        filters: usize,
+    ) -> Result<(), EncodeError> {
         self.core.send(now, packet)?;
-        self.core.session.outbound.insert(InFlight::Request, false);
-        Ok(packet_id)
+        self.core.session.outbound.insert(InFlight::Request { answer, filters }, false);
+        Ok(())
     }
 
     fn handle(&mut self, now: Instant, packet: Packet) -> Result<Option<ClientEvent>, ProtocolError> {
+        if !self.problem_information && has_text(&packet) {
+            return Err(ProtocolError::UnwantedText(packet.packet_type()));
+        }
         match (self.phase, packet) {
             (Phase::Connecting { .. }, Packet::ConnAck(connack)) => self.on_connack(now, connack),
             (_, Packet::Auth(auth)) => {
                 // [MQTT-4.12.0-5]
                 let method = auth.properties.authentication_method();
-                if self.authentication_method.is_none()
-                    || method.is_some_and(|method| Some(method) != self.authentication_method)
-                {
+                if method.is_none() || method != self.authentication_method {
                     return Err(ProtocolError::BadAuthenticationMethod);
+                }
+                if !auth_fits(auth.reason, true, self.is_connected()) {
+                    return Err(ProtocolError::UnexpectedPacket(PacketType::Auth));
                 }
                 Ok(Some(ClientEvent::Auth(auth)))
             }
             (Phase::Connecting { .. }, other) => Err(ProtocolError::ConnAckExpected(other.packet_type())),
             // A server's DISCONNECT exists from MQTT 5.0 on. [MQTT-3.14.0-1]
             (Phase::Connected { .. }, Packet::Disconnect(disconnect)) if self.version() == Version::V5 => {
+                // [MQTT-3.14.2-2]
+                if disconnect.properties.session_expiry_interval().is_some() {
+                    return Err(ProtocolError::SessionExpiryAtDisconnect);
+                }
                 self.core.close(Closed::Peer(disconnect));
                 Ok(None)
             }
             (Phase::Connected { .. }, packet) => match self.core.handle(now, packet) {
                 Ok(handled) => Ok(handled?.map(Into::into)),
                 Err(Packet::SubAck(ack)) => {
-                    self.answered(PacketType::SubAck, ack.packet_id)?;
+                    self.answered(PacketType::SubAck, ack.packet_id, ack.reasons.len())?;
                     Ok(Some(ClientEvent::SubAck(ack)))
                 }
                 Err(Packet::UnsubAck(ack)) => {
-                    self.answered(PacketType::UnsubAck, ack.packet_id)?;
+                    self.answered(PacketType::UnsubAck, ack.packet_id, ack.reasons.len())?;
                     Ok(Some(ClientEvent::UnsubAck(ack)))
                 }
                 Err(Packet::PingResp) => Ok(None),
@@ -439,6 +460,11 @@ impl ClientConnection {
             return Err(ProtocolError::SessionPresentAfterCleanStart);
         }
         let properties = &connack.properties;
+        // [MQTT-4.12.0-5], [MQTT-4.12.0-6]
+        if self.version().has_properties() && properties.authentication_method() != self.authentication_method
+        {
+            return Err(ProtocolError::BadAuthenticationMethod);
+        }
         // [MQTT-3.1.2-21]
         self.server.keep_alive = properties.server_keep_alive().unwrap_or(self.server.keep_alive);
         self.server.maximum_qos = properties.maximum_qos().unwrap_or(QoS::ExactlyOnce);
@@ -469,10 +495,19 @@ impl ClientConnection {
         lost
     }
 
-    /// A request of ours is answered: frees its identifier.
-    fn answered(&mut self, packet: PacketType, packet_id: PacketId) -> Result<(), ProtocolError> {
+    /// A request of ours is answered: frees its identifier. [MQTT-3.8.4-6], [MQTT-3.11.3-1]
+    fn answered(
+        &mut self,
+        packet: PacketType,
+        packet_id: PacketId,
+        reasons: usize,
+    ) -> Result<(), ProtocolError> {
+        // An UNSUBACK has reasons from MQTT 5.0 on.
+        let bare = packet == PacketType::UnsubAck && !self.version().has_properties();
         match self.core.session.outbound.get(packet_id) {
-            Some(InFlight::Request) => {
+            Some(&InFlight::Request { answer, filters })
+                if answer == packet && (bare || filters == reasons) =>
+            {
                 self.core.session.outbound.remove(packet_id);
                 Ok(())
             }

@@ -117,11 +117,16 @@ pub enum ProtocolError {
     UnknownTopicAlias(u16),
     /// Session Present although a clean start was asked for. [MQTT-3.2.2-2]
     SessionPresentAfterCleanStart,
-    /// A DISCONNECT sets a session expiry where CONNECT had none.
+    /// A DISCONNECT sets a session expiry where CONNECT had none, or comes from a server. [MQTT-3.14.2-2]
     SessionExpiryAtDisconnect,
     /// An AUTH without, or with another, authentication method than CONNECT's. [MQTT-4.12.0-5]
     BadAuthenticationMethod,
-    /// As many answers to a SUBSCRIBE or UNSUBSCRIBE as there are filters is the rule. [MQTT-3.8.4-6]
+    /// A PUBLISH of a client with a Subscription Identifier. [MQTT-3.3.4-6]
+    SubscriptionIdentifierFromClient,
+    /// A Reason String or User Properties in a packet in which the client asked for none. [MQTT-3.1.2-29]
+    UnwantedText(PacketType),
+    /// A SUBACK or UNSUBACK that answers no open request of its kind, or not with as many reasons as the request has
+    /// filters. [MQTT-3.8.4-6], [MQTT-3.11.3-1]
     UnknownRequest {
         /// What arrived.
         packet: PacketType,
@@ -174,13 +179,19 @@ impl fmt::Display for ProtocolError {
                 f.write_str("Session Present is set although a clean start was asked for [MQTT-3.2.2-2]")
             }
             Self::SessionExpiryAtDisconnect => {
-                f.write_str("DISCONNECT sets a session expiry where CONNECT had none")
+                f.write_str("DISCONNECT sets a session expiry where CONNECT had none, or is a server's")
+            }
+            Self::SubscriptionIdentifierFromClient => {
+                f.write_str("a client's PUBLISH carries a subscription identifier [MQTT-3.3.4-6]")
+            }
+            Self::UnwantedText(packet) => {
+                write!(f, "{packet} carries a reason string or user properties, unasked [MQTT-3.1.2-29]")
             }
             Self::BadAuthenticationMethod => {
                 f.write_str("the authentication method is not the one of CONNECT [MQTT-4.12.0-5]")
             }
             Self::UnknownRequest { packet, packet_id } => {
-                write!(f, "{packet} answers request {packet_id}, which is not open")
+                write!(f, "{packet} does not fit request {packet_id}, or there is no such request")
             }
         }
     }

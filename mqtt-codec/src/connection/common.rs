@@ -15,6 +15,7 @@ use crate::packet::{
 use crate::property::{Properties, PropertySet};
 use crate::reason::ReasonCode;
 use crate::session::{InFlight, Received, Session};
+use crate::text::Str;
 use crate::topic::TopicName;
 use crate::transmit::Transmit;
 use crate::types::{Instant, PacketId, QoS, Version};
@@ -190,6 +191,22 @@ impl Core {
             }
         }
         self.send(now, &packet.without_text())
+    }
+
+    /// Sends an AUTH with the method of CONNECT, whichever it brings. [MQTT-4.12.0-5]
+    pub(super) fn send_auth(
+        &mut self,
+        now: Instant,
+        auth: &Auth,
+        method: Option<&Str>,
+    ) -> Result<(), EncodeError> {
+        // [MQTT-4.12.0-6], [MQTT-4.12.0-7]
+        let method = method.ok_or(EncodeError::NoAuthenticationMethod)?;
+        if auth.properties.authentication_method().as_ref() == Some(method) {
+            return self.send_with_text(now, auth);
+        }
+        let properties = auth.properties.clone().with_authentication_method(method);
+        self.send_with_text(now, &Auth { properties, reason: auth.reason })
     }
 
     /// Acknowledgements have a fixed size that every peer takes; a limit below it is the peer's own fault.
@@ -462,6 +479,18 @@ pub(super) fn check_alias(message: &Message, maximum: u16) -> Result<(), Publish
     }
 }
 
+/// Whether an AUTH with this reason may be sent now. [MQTT-4.12.0-2], [MQTT-4.12.0-3]
+///
+/// The server ends an exchange, which before CONNACK is for CONNACK to do, and the client begins a later one.
+pub(super) const fn auth_fits(reason: ReasonCode, by_server: bool, connected: bool) -> bool {
+    match reason {
+        ReasonCode::ContinueAuthentication => true,
+        ReasonCode::Success => by_server && connected,
+        ReasonCode::ReAuthenticate => !by_server && connected,
+        _ => false,
+    }
+}
+
 fn wrong_ack(packet: crate::PacketType, packet_id: PacketId) -> ProtocolError {
     ProtocolError::WrongAcknowledgement { packet, packet_id }
 }
@@ -472,6 +501,23 @@ pub(super) trait HasText: EncodePacket {
     const ALWAYS_ALLOWED: bool;
 
     fn without_text(&self) -> Self;
+}
+
+/// Whether a packet carries text that Request Problem Information can forbid. [MQTT-3.1.2-29]
+pub(super) fn has_text(packet: &Packet) -> bool {
+    fn any<P: PropertySet>(properties: &Properties<P>) -> bool {
+        properties.has(0x1F) || properties.has(0x26)
+    }
+    match packet {
+        Packet::PubAck(ack) => any(&ack.properties),
+        Packet::PubRec(ack) => any(&ack.properties),
+        Packet::PubRel(ack) => any(&ack.properties),
+        Packet::PubComp(ack) => any(&ack.properties),
+        Packet::SubAck(ack) => any(&ack.properties),
+        Packet::UnsubAck(ack) => any(&ack.properties),
+        Packet::Auth(auth) => any(&auth.properties),
+        _ => false,
+    }
 }
 
 fn strip<P: PropertySet>(properties: &Properties<P>) -> Properties<P> {

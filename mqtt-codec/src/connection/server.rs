@@ -8,7 +8,7 @@ use bytes::BytesMut;
 
 use super::acks::AckToken;
 use super::closed::{Closed, ProtocolError, PublishError, Timeout};
-use super::common::{Core, CoreEvent, check_alias};
+use super::common::{Core, CoreEvent, auth_fits, check_alias};
 use crate::codec::{Codec, MAX_PACKET_SIZE};
 use crate::error::{DecodeCause, DecodeError, EncodeError};
 use crate::message::Message;
@@ -105,11 +105,13 @@ enum Phase {
 /// What CONNECT said and is needed later.
 #[derive(Debug)]
 struct Client {
+    clean_start: bool,
     keep_alive: u16,
     receive_maximum: u16,
     max_packet_size: u32,
     topic_alias_maximum: u16,
     session_expiry: u32,
+    response_information: bool,
     authentication_method: Option<Str>,
 }
 
@@ -160,11 +162,13 @@ impl ServerConnection {
         core.automatic_acknowledgement = config.automatic_acknowledgement;
         let phase = Phase::AwaitConnect { deadline: now + config.connect_timeout };
         let client = Client {
+            clean_start: true,
             keep_alive: 0,
             receive_maximum: u16::MAX,
             max_packet_size: MAX_PACKET_SIZE,
             topic_alias_maximum: 0,
             session_expiry: 0,
+            response_information: false,
             authentication_method: None,
         };
         Self { config, core, phase, client }
@@ -273,12 +277,22 @@ impl ServerConnection {
     ///
     /// The limits of the configuration are added to `connack`. What `session` has in flight is sent again, in
     /// its order and before anything else, if `connack` says that the session is present; else it is forgotten.
-    /// [MQTT-3.2.2-2], [MQTT-3.2.2-3]
-    pub fn accept(&mut self, now: Instant, connack: ConnAck, session: Session) {
-        if !self.core.is_open() || self.phase == Phase::Connected {
+    /// After a clean start it is not present, whatever `connack` says. [MQTT-3.2.2-2], [MQTT-3.2.2-3]
+    ///
+    /// A `connack` with a reason of failure [refuses](Self::refuse). Nothing happens before CONNECT has arrived, and
+    /// after an earlier answer. [MQTT-3.2.0-2]
+    pub fn accept(&mut self, now: Instant, mut connack: ConnAck, session: Session) {
+        if !self.core.is_open() || matches!(self.phase, Phase::AwaitConnect { .. } | Phase::Connected) {
             return;
         }
-        let connack = self.with_limits(connack);
+        // [MQTT-3.2.2-7]
+        if connack.reason.is_error() {
+            self.core.session = session;
+            self.refuse(now, &connack);
+            return;
+        }
+        connack.session_present &= !self.client.clean_start;
+        let connack = self.with_limits(self.with_what_was_asked(connack));
         if let Some(seconds) = connack.properties.server_keep_alive()
             && self.version().has_properties()
         {
@@ -290,7 +304,6 @@ impl ServerConnection {
         if !connack.session_present {
             self.core.session.clear();
         }
-        self.core.codec.set_max_outgoing(self.client.max_packet_size);
         if self.core.send_with_text(now, &connack).is_err() {
             self.core.close(Closed::Local(ReasonCode::PacketTooLarge));
             return;
@@ -300,13 +313,18 @@ impl ServerConnection {
         self.core.start(now, self.client.receive_maximum, aliases);
     }
 
-    /// Refuses the client and closes. [MQTT-3.2.2-7]
+    /// Refuses the client and closes; without a CONNACK as long as there is no CONNECT. [MQTT-3.2.2-7]
     pub fn refuse(&mut self, now: Instant, connack: &ConnAck) {
-        if self.core.is_open() && self.phase != Phase::Connected {
-            self.core.codec.set_max_outgoing(self.client.max_packet_size);
-            let _ = self.core.send_with_text(now, connack);
-            self.core.close(Closed::Local(connack.reason));
+        match self.phase {
+            _ if !self.core.is_open() => return,
+            Phase::Connected => return,
+            Phase::AwaitConnect { .. } => {}
+            Phase::AwaitAnswer | Phase::Authenticating { .. } => {
+                let connack = self.with_what_was_asked(connack.clone());
+                let _ = self.core.send_with_text(now, &connack);
+            }
         }
+        self.core.close(Closed::Local(connack.reason));
     }
 
     /// Sends a message. Returns the identifier by which [`ServerEvent::Acknowledged`] names it, for QoS 1 and 2.
@@ -340,12 +358,19 @@ impl ServerConnection {
     }
 
     /// Sends a step of an enhanced authentication, before the client is accepted or, later, to authenticate again.
+    ///
+    /// The method is CONNECT's, whichever `auth` brings. A reason that does not fit the state is an error: before
+    /// the client is accepted a server can only continue. [MQTT-4.12.0-2]
     pub fn auth(&mut self, now: Instant, auth: &Auth) -> Result<(), EncodeError> {
-        if self.core.is_open() {
-            self.core.send_with_text(now, auth)?;
-            if self.phase == Phase::AwaitAnswer {
-                self.phase = Phase::Authenticating { deadline: now + self.config.connect_timeout };
-            }
+        if !self.core.is_open() {
+            return Ok(());
+        }
+        if !auth_fits(auth.reason, true, self.phase == Phase::Connected) {
+            return Err(EncodeError::InvalidReasonCode { packet: PacketType::Auth, code: auth.reason });
+        }
+        self.core.send_auth(now, auth, self.client.authentication_method.as_ref())?;
+        if self.phase == Phase::AwaitAnswer {
+            self.phase = Phase::Authenticating { deadline: now + self.config.connect_timeout };
         }
         Ok(())
     }
@@ -401,6 +426,10 @@ impl ServerConnection {
                 self.on_disconnect(disconnect)
             }
             (Phase::Connected | Phase::Authenticating { .. }, Packet::Auth(auth)) => self.on_auth(auth),
+            // [MQTT-3.3.4-6]
+            (Phase::Connected, Packet::Publish(publish)) if publish.properties.has(0x0B) => {
+                Err(ProtocolError::SubscriptionIdentifierFromClient)
+            }
             (Phase::Connected, packet) => match self.core.handle(now, packet) {
                 Ok(handled) => Ok(handled?.map(Into::into)),
                 Err(Packet::Subscribe(subscribe)) => Ok(Some(ServerEvent::Subscribe(subscribe))),
@@ -419,13 +448,16 @@ impl ServerConnection {
     fn remember(&mut self, connect: &Connect) {
         let properties = &connect.properties;
         self.client = Client {
+            clean_start: connect.clean_start,
             keep_alive: connect.keep_alive,
             receive_maximum: properties.receive_maximum().map_or(u16::MAX, NonZeroU16::get),
             max_packet_size: properties.maximum_packet_size().map_or(MAX_PACKET_SIZE, NonZeroU32::get),
             topic_alias_maximum: properties.topic_alias_maximum().unwrap_or(0),
             session_expiry: properties.session_expiry_interval().unwrap_or(0),
+            response_information: properties.request_response_information().unwrap_or(false),
             authentication_method: properties.authentication_method(),
         };
+        self.core.codec.set_max_outgoing(self.client.max_packet_size);
         self.core.problem_information = properties.request_problem_information().unwrap_or(true);
     }
 
@@ -443,6 +475,9 @@ impl ServerConnection {
         let method = auth.properties.authentication_method();
         if method.is_none() || method != self.client.authentication_method {
             return Err(ProtocolError::BadAuthenticationMethod);
+        }
+        if !auth_fits(auth.reason, false, self.phase == Phase::Connected) {
+            return Err(ProtocolError::UnexpectedPacket(PacketType::Auth));
         }
         if self.phase != Phase::Connected {
             self.phase = Phase::AwaitAnswer;
@@ -468,10 +503,36 @@ impl ServerConnection {
     /// Servers have a DISCONNECT from MQTT 5.0 on.
     fn say_goodbye(&mut self, now: Instant, disconnect: &Disconnect, closed: Closed) {
         if self.version().has_properties() && self.phase == Phase::Connected {
-            self.core.disconnect(now, disconnect, closed);
+            // [MQTT-3.14.2-2]
+            let mut disconnect = disconnect.clone();
+            disconnect.properties.remove(0x11);
+            self.core.disconnect(now, &disconnect, closed);
         } else {
             self.core.close(closed);
         }
+    }
+
+    /// Leaves out what the client must not be told, and names the method by which it authenticated.
+    fn with_what_was_asked(&self, mut connack: ConnAck) -> ConnAck {
+        // [MQTT-3.1.2-28]
+        if !self.client.response_information {
+            connack.properties.remove(0x1A);
+        }
+        match &self.client.authentication_method {
+            // [MQTT-4.12.0-6]
+            None => {
+                connack.properties.remove(0x15);
+                connack.properties.remove(0x16);
+            }
+            // [MQTT-4.12.0-5]
+            Some(method) if !connack.reason.is_error() => {
+                if connack.properties.authentication_method().as_ref() != Some(method) {
+                    connack.properties = connack.properties.with_authentication_method(method);
+                }
+            }
+            Some(_) => {}
+        }
+        connack
     }
 
     /// Adds the limits that this side keeps to.

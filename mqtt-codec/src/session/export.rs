@@ -68,7 +68,7 @@ impl Session {
             let state = match self.outbound.get(id)? {
                 InFlight::Publish(publish) => Outgoing::Published(publish.clone().into()),
                 InFlight::Release => Outgoing::Released,
-                InFlight::Request => return None,
+                InFlight::Request { .. } => return None,
             };
             Some((id, state))
         });
@@ -151,7 +151,9 @@ mod tests {
         for _ in 0..65_533 {
             let next = session.outbound.next_id().unwrap();
             assert!(next != id(1) && next != id(3));
-            session.outbound.insert(InFlight::Request, false);
+            session
+                .outbound
+                .insert(InFlight::Request { answer: crate::PacketType::SubAck, filters: 1 }, false);
         }
         assert_eq!(session.outbound.next_id(), None);
     }

@@ -12,7 +12,7 @@ use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
 use crate::packet::Publish;
-use crate::types::PacketId;
+use crate::types::{PacketId, PacketType};
 
 /// What an identifier stands for.
 #[derive(Debug)]
@@ -22,12 +22,17 @@ pub(crate) enum InFlight {
     /// A QoS 2 message that was received; waits for PUBCOMP.
     Release,
     /// A SUBSCRIBE or UNSUBSCRIBE. It does not outlive its connection.
-    Request,
+    Request {
+        /// What answers it.
+        answer: PacketType,
+        /// How many filters it has.
+        filters: usize,
+    },
 }
 
 #[derive(Debug)]
 struct Slot {
-    /// When it was first sent, relative to the others. 0 for a free slot.
+    /// When it was first sent or released, relative to the others. 0 for a free slot.
     order: u64,
     /// Whether it takes from the send quota of this connection.
     counted: bool,
@@ -83,7 +88,7 @@ impl Outbound {
     /// Puts an entry under [`next_id`](Self::next_id); does nothing when there is none.
     pub(crate) fn insert(&mut self, entry: InFlight, counted: bool) {
         let Some(id) = self.next_id() else { return };
-        if !matches!(entry, InFlight::Request) {
+        if !matches!(entry, InFlight::Request { .. }) {
             self.messages += 1;
         }
         self.next_order += 1;
@@ -100,9 +105,11 @@ impl Outbound {
         self.slots.get(index(id))?.entry.as_ref()
     }
 
-    /// Replaces an entry that is there.
+    /// Replaces an entry that is there. It goes behind all others in their order. [MQTT-4.6.0-4]
     pub(crate) fn replace(&mut self, id: PacketId, entry: InFlight) {
         if let Some(slot) = self.slots.get_mut(index(id)).filter(|slot| slot.entry.is_some()) {
+            self.next_order += 1;
+            slot.order = self.next_order;
             slot.entry = Some(entry);
         }
     }
@@ -119,7 +126,7 @@ impl Outbound {
         let slot = self.slots.get_mut(index(id))?;
         let entry = slot.entry.take()?;
         let counted = core::mem::take(&mut slot.counted);
-        if !matches!(entry, InFlight::Request) {
+        if !matches!(entry, InFlight::Request { .. }) {
             self.messages -= 1;
         }
         self.free.push_back(id.get() - 1);
@@ -135,7 +142,7 @@ impl Outbound {
     pub(crate) fn end_connection(&mut self) {
         let requests: Vec<PacketId> = self
             .ids()
-            .filter(|&(_, slot)| matches!(slot.entry, Some(InFlight::Request)))
+            .filter(|&(_, slot)| matches!(slot.entry, Some(InFlight::Request { .. })))
             .map(|(id, _)| id)
             .collect();
         for id in requests {
@@ -146,7 +153,7 @@ impl Outbound {
         }
     }
 
-    /// The messages in flight in the order they were first sent. [MQTT-4.6.0-1]
+    /// The messages in flight in the order they were first sent or, from then on, released. [MQTT-4.6.0-1]
     pub(crate) fn in_order(&self) -> VecDeque<PacketId> {
         let mut ids: Vec<(u64, PacketId)> = self
             .ids()
@@ -181,7 +188,7 @@ mod tests {
         let mut outbound = Outbound::default();
         let take = |outbound: &mut Outbound| {
             let id = outbound.next_id();
-            outbound.insert(InFlight::Request, false);
+            outbound.insert(InFlight::Request { answer: PacketType::SubAck, filters: 1 }, false);
             id.map(PacketId::get)
         };
         assert_eq!(take(&mut outbound), Some(1));
