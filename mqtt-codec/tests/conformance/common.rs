@@ -3,8 +3,8 @@
 use bytes::{Buf, BytesMut};
 use mqttkit_codec::{
     ClientConfig, ClientConnection, ClientEvent, Closed, Codec, ConnAck, Connect, DecodeCause, DecodeError,
-    Disconnect, Instant, Message, Packet, PacketId, QoS, ReasonCode, ServerConfig, ServerConnection,
-    ServerEvent, Session, Str, TopicFilter, TopicName, Version,
+    Disconnect, Instant, Message, Packet, PacketId, Properties, PropertySet, QoS, ReasonCode, ServerConfig,
+    ServerConnection, ServerEvent, Session, Str, TopicFilter, TopicName, Version,
 };
 
 pub(crate) const VERSIONS: [Version; 3] = [Version::V31, Version::V311, Version::V5];
@@ -85,6 +85,11 @@ pub(crate) fn encoded(version: Version, packet: impl Into<Packet>) -> Vec<u8> {
     let mut out = BytesMut::new();
     Codec::new(version).encode(&packet.into(), &mut out).expect("a packet of this version");
     out.to_vec()
+}
+
+/// No properties, of whichever packet.
+pub(crate) fn none<P: PropertySet>() -> Properties<P> {
+    Properties::new()
 }
 
 pub(crate) fn text(text: &str) -> Str {

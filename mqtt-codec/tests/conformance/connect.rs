@@ -7,8 +7,8 @@ use mqttkit_codec::{
 };
 
 use crate::common::{
-    Client, NUMBERED, Server, VERSIONS, accepted, bytes, decode, encoded, frame, goodbye, message, packet,
-    refused, text, topic,
+    Client, NUMBERED, Server, VERSIONS, accepted, bytes, decode, encoded, frame, goodbye, message, none,
+    packet, refused, text, topic,
 };
 
 /// Name and level of the version, then the flags, keep-alive and (in 5.0) no properties.
@@ -428,8 +428,8 @@ fn a_client_sends_nothing_but_auth_and_disconnect_before_the_connack() {
     let no = Err(PublishError::NotConnected);
     assert_eq!(client.connection.publish(now, message("", QoS::AtMostOnce)), no);
     let one = [mqttkit_codec::Subscription::new(crate::common::filter("a"), QoS::AtMostOnce)];
-    assert!(client.connection.subscribe(now, Default::default(), one).is_err());
-    assert!(client.connection.unsubscribe(now, Default::default(), [crate::common::filter("a")]).is_err());
+    assert!(client.connection.subscribe(now, none(), one).is_err());
+    assert!(client.connection.unsubscribe(now, none(), [crate::common::filter("a")]).is_err());
     client.now = client.connection.poll_timeout().unwrap();
     client.connection.handle_timeout(client.now);
     assert_eq!(client.sent(), [], "no PINGREQ either");

@@ -6,7 +6,7 @@ use mqttkit_codec::{
 };
 
 use crate::common::{
-    Client, Server, VERSIONS, accepted, encoded, goodbye, id, message, packet, resuming, text,
+    Client, Server, VERSIONS, accepted, encoded, goodbye, id, message, none, packet, resuming, text,
 };
 use crate::flow::{incoming, messages};
 
@@ -100,7 +100,7 @@ fn nothing_is_sent_behind_a_disconnect() {
         client.connection.ack(now, tokens[0], ReasonCode::Success);
         let refused = client.connection.publish(now, message("", QoS::AtMostOnce));
         assert_eq!(refused, Err(PublishError::NotConnected));
-        let no_filters = client.connection.unsubscribe(now, Default::default(), [crate::common::filter("a")]);
+        let no_filters = client.connection.unsubscribe(now, none(), [crate::common::filter("a")]);
         assert_eq!(no_filters, Err(PublishError::NotConnected));
         client.connection.disconnect(now, &Disconnect::new(ReasonCode::NORMAL_DISCONNECTION));
         client.connection.handle_timeout(now + std::time::Duration::from_secs(1000));

@@ -9,7 +9,7 @@ use mqttkit_codec::{
     PublishProperties, QoS, ReasonCode, ServerEvent, Session, SubAck, Subscription, Version,
 };
 
-use crate::common::{Client, NUMBERED, Server, VERSIONS, filter, id, message, packet, resuming, topic};
+use crate::common::{Client, NUMBERED, Server, VERSIONS, filter, id, message, none, packet, resuming, topic};
 
 /// A PUBLISH that the peer sends.
 pub(crate) fn incoming(payload: &'static str, qos: QoS, packet_id: u16) -> Publish {
@@ -55,9 +55,9 @@ fn a_client_gives_each_packet_an_unused_identifier() {
                 1 => client.connection.publish(now, message("", QoS::ExactlyOnce)).unwrap().unwrap(),
                 2 => {
                     let wanted = [Subscription::new(filter("a"), QoS::AtMostOnce)];
-                    client.connection.subscribe(now, Default::default(), wanted).unwrap()
+                    client.connection.subscribe(now, none(), wanted).unwrap()
                 }
-                _ => client.connection.unsubscribe(now, Default::default(), [filter("a")]).unwrap(),
+                _ => client.connection.unsubscribe(now, none(), [filter("a")]).unwrap(),
             };
             assert_ne!(packet_id.get(), 0);
             assert!(used.insert(packet_id), "{packet_id} was in use");

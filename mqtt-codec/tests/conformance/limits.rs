@@ -5,7 +5,7 @@ use mqttkit_codec::{
     PubAck, PublishError, PublishProperties, QoS, ReasonCode, Session, SubAck, UnsubAck, Version,
 };
 
-use crate::common::{Client, Server, goodbye, id, message, resuming, text, topic};
+use crate::common::{Client, Server, goodbye, id, message, none, resuming, text, topic};
 use crate::flow::incoming;
 
 /// A CONNECT of a client that takes packets of at most this size.
@@ -76,7 +76,7 @@ fn a_client_sends_nothing_above_the_servers_maximum_packet_size() {
     }
     let long = crate::common::filter(&"x".repeat(60));
     let wanted = [mqttkit_codec::Subscription::new(long, QoS::AtMostOnce)];
-    assert!(client.connection.subscribe(client.now, Default::default(), wanted).is_err());
+    assert!(client.connection.subscribe(client.now, none(), wanted).is_err());
     assert_eq!(client.sent(), []);
 }
 

@@ -2,6 +2,7 @@
 //!
 //! `v311.txt` and `v5.txt` are the tables; `table.rs` checks that they are complete and that what they claim exists.
 //! The other modules hold the tests by chapter, each against real bytes.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests")]
 
 mod acks;
 mod aliases;

@@ -3,11 +3,11 @@
 use std::num::NonZeroU16;
 
 use mqttkit_codec::{
-    ClientEvent, Closed, ConnAck, Connect, Packet, ProtocolError, PubAck, PubComp, PubRec, PubRel,
-    PublishError, QoS, ReasonCode, Session, Subscription, Version,
+    ClientEvent, Closed, ConnAck, Connect, Packet, PacketType, ProtocolError, PubAck, PubComp, PubRec,
+    PubRel, PublishError, QoS, ReasonCode, Session, Subscription, Version,
 };
 
-use crate::common::{Client, Server, filter, goodbye, message, text};
+use crate::common::{Client, Server, filter, goodbye, message, none, text};
 use crate::flow::{incoming, messages};
 
 fn maximum(maximum: u16) -> NonZeroU16 {
@@ -87,8 +87,8 @@ fn a_client_without_quota_delays_nothing_but_messages() {
     }
     client.sent();
     let wanted = [Subscription::new(filter("a"), QoS::AtMostOnce)];
-    client.connection.subscribe(now, Default::default(), wanted).unwrap();
-    client.connection.unsubscribe(now, Default::default(), [filter("a")]).unwrap();
+    client.connection.subscribe(now, none(), wanted).unwrap();
+    client.connection.unsubscribe(now, none(), [filter("a")]).unwrap();
     for event in client.receive_packet(incoming("", QoS::ExactlyOnce, 5)) {
         let ClientEvent::Publish { token: Some(token), .. } = event else { panic!() };
         client.connection.ack(now, token, ReasonCode::Success);
@@ -96,7 +96,7 @@ fn a_client_without_quota_delays_nothing_but_messages() {
     client.receive_packet(PubRel::new(crate::common::id(5)));
     client.now = client.connection.poll_timeout().unwrap();
     client.connection.handle_timeout(client.now);
-    let sent: Vec<_> = client.sent().iter().map(Packet::packet_type).map(|packet| packet.name()).collect();
+    let sent: Vec<_> = client.sent().iter().map(Packet::packet_type).map(PacketType::name).collect();
     assert_eq!(sent, ["SUBSCRIBE", "UNSUBSCRIBE", "PUBREC", "PUBCOMP", "PINGREQ"]);
 }
 
@@ -112,7 +112,7 @@ fn a_server_without_quota_delays_nothing_but_messages() {
     let received = messages(server.receive_packet(incoming("", QoS::AtLeastOnce, 5)));
     server.connection.ack(now, received[0].1.unwrap(), ReasonCode::Success);
     server.receive(&[0xc0, 0]);
-    let sent: Vec<_> = server.sent().iter().map(Packet::packet_type).map(|packet| packet.name()).collect();
+    let sent: Vec<_> = server.sent().iter().map(Packet::packet_type).map(PacketType::name).collect();
     assert_eq!(sent, ["PUBACK", "PINGRESP"]);
 }
 

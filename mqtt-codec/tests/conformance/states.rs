@@ -18,7 +18,7 @@ use mqttkit_codec::{
     ReasonCode, Session, SubAck, Subscribe, Subscription, UnsubAck, Unsubscribe, Version,
 };
 
-use crate::common::{Client, Connection, Server, Side, encoded, filter, id, message, text};
+use crate::common::{Client, Connection, Server, Side, encoded, filter, id, message, none, text};
 use crate::flow::incoming;
 
 fn connect(version: Version) -> Connect {
@@ -267,8 +267,8 @@ fn busy_client(version: Version) -> Client {
         client.connection.publish(now, message("", qos)).unwrap();
     }
     let wanted = [Subscription::new(filter("a"), QoS::AtMostOnce)];
-    client.connection.subscribe(now, Default::default(), wanted).unwrap();
-    client.connection.unsubscribe(now, Default::default(), [filter("a")]).unwrap();
+    client.connection.subscribe(now, none(), wanted).unwrap();
+    client.connection.unsubscribe(now, none(), [filter("a")]).unwrap();
     client.receive_packet(PubRec::new(id(3)));
     client.sent();
     client

@@ -6,7 +6,7 @@ use mqttkit_codec::{
 };
 
 use crate::common::{
-    Client, NUMBERED, Server, VERSIONS, accepted, decode, encoded, filter, goodbye, id, packet, refused,
+    Client, NUMBERED, Server, VERSIONS, accepted, decode, encoded, filter, goodbye, id, none, packet, refused,
 };
 
 /// What stands between the identifier and the payload.
@@ -51,7 +51,7 @@ fn a_subscribe_asks_for_at_least_one_subscription() {
             assert_eq!(goodbye(&server.sent()), ReasonCode::ProtocolError);
         }
         let mut client = Client::connected(version);
-        assert!(client.connection.subscribe(client.now, Default::default(), []).is_err());
+        assert!(client.connection.subscribe(client.now, none(), []).is_err());
         assert_eq!(client.sent(), []);
         let half = decode(version, &subscribe(version, "<a>")).unwrap_err();
         assert_eq!(half.cause(), DecodeCause::Truncated, "a filter without options");
@@ -66,7 +66,7 @@ fn an_unsubscribe_names_at_least_one_filter() {
         let mut server = Server::connected(version);
         assert!(matches!(server.closed_by(&unsubscribe(version, "")), Closed::Protocol(_)));
         let mut client = Client::connected(version);
-        assert!(client.connection.unsubscribe(client.now, Default::default(), []).is_err());
+        assert!(client.connection.unsubscribe(client.now, none(), []).is_err());
         assert_eq!(client.sent(), []);
     }
 }
@@ -132,8 +132,8 @@ fn an_answer_carries_the_identifier_of_its_request() {
         let mut client = Client::connected(version);
         let now = client.now;
         let wanted = [Subscription::new(filter("a"), QoS::AtLeastOnce)];
-        let first = client.connection.subscribe(now, Default::default(), wanted).unwrap();
-        let second = client.connection.unsubscribe(now, Default::default(), [filter("a")]).unwrap();
+        let first = client.connection.subscribe(now, none(), wanted).unwrap();
+        let second = client.connection.unsubscribe(now, none(), [filter("a")]).unwrap();
         assert_ne!(first, second);
         let mut server = Server::connected(version);
         for event in server.receive(&client.sent_bytes()) {
@@ -180,7 +180,7 @@ fn an_answer_with_more_or_fewer_reasons_than_filters_is_a_protocol_error() {
         for count in [1, 3] {
             let mut client = Client::connected(version);
             let wanted = ["a", "b"].map(|name| Subscription::new(filter(name), QoS::AtMostOnce));
-            let packet_id = client.connection.subscribe(client.now, Default::default(), wanted).unwrap();
+            let packet_id = client.connection.subscribe(client.now, none(), wanted).unwrap();
             let ack = SubAck::new(packet_id, vec![ReasonCode::Success; count]);
             let expected = ProtocolError::UnknownRequest { packet: PacketType::SubAck, packet_id };
             assert_eq!(client.closed_by(&encoded(version, ack)), Closed::Protocol(expected));
@@ -188,7 +188,7 @@ fn an_answer_with_more_or_fewer_reasons_than_filters_is_a_protocol_error() {
     }
     let mut client = Client::connected(Version::V5);
     let filters = [filter("a"), filter("b")];
-    let packet_id = client.connection.unsubscribe(client.now, Default::default(), filters).unwrap();
+    let packet_id = client.connection.unsubscribe(client.now, none(), filters).unwrap();
     let ack = UnsubAck::new(packet_id, [ReasonCode::Success]);
     assert!(matches!(client.closed_by(&encoded(Version::V5, ack)), Closed::Protocol(_)));
 }
