@@ -350,7 +350,7 @@ impl ClientConnection {
 
     fn next_event(&mut self, now: Instant, input: &mut BytesMut) -> Option<ClientEvent> {
         loop {
-            if let Some(event) = self.core.take_undeliverable() {
+            if let Some(event) = self.core.take_settled() {
                 return Some(event.into());
             }
             if let Some(closed) = self.core.take_closed() {
@@ -483,12 +483,15 @@ impl ClientConnection {
     }
 
     /// The server has no session: ours ends too, and what was in flight goes back. [MQTT-3.2.2-5]
+    ///
+    /// One that was released is not lost: the server has taken it, so it is complete.
     fn forget_session(&mut self) -> Vec<(PacketId, Message)> {
-        let outbound = &mut self.core.session.outbound;
         let mut lost = Vec::new();
-        for id in outbound.in_order() {
-            if let Some((InFlight::Publish(publish), _)) = outbound.remove(id) {
-                lost.push((id, publish.into()));
+        for id in self.core.session.outbound.in_order() {
+            match self.core.session.outbound.remove(id) {
+                Some((InFlight::Publish(publish), _)) => lost.push((id, publish.into())),
+                Some((InFlight::Release, _)) => self.core.settle(id, ReasonCode::Success),
+                _ => {}
             }
         }
         self.core.session.clear();

@@ -39,8 +39,8 @@ pub(super) struct Core {
     quota: u16,
     /// Messages of an earlier connection that must be sent again before new ones.
     resend: VecDeque<PacketId>,
-    /// Messages that could not be sent again and that the application is still to be told of.
-    undeliverable: VecDeque<PacketId>,
+    /// Messages that came to their end without a packet of the peer, and that the application is still to be told of.
+    settled: VecDeque<(PacketId, ReasonCode)>,
     pending_acks: PendingAcks,
     pending_recs: PendingAcks,
     /// How many QoS 1 and 2 messages this side takes at a time.
@@ -85,7 +85,7 @@ impl Core {
             drain: None,
             quota: 0,
             resend: VecDeque::new(),
-            undeliverable: VecDeque::new(),
+            settled: VecDeque::new(),
             pending_acks: PendingAcks::default(),
             pending_recs: PendingAcks::default(),
             receive_maximum,
@@ -289,7 +289,7 @@ impl Core {
                     if self.send_publish(now, &again).is_err() {
                         // Larger than the peer takes now. [MQTT-3.1.2-25]: it counts as delivered.
                         self.session.outbound.remove(id);
-                        self.undeliverable.push_back(id);
+                        self.settle(id, ReasonCode::PacketTooLarge);
                     } else {
                         self.quota -= 1;
                         self.session.outbound.count(id);
@@ -301,10 +301,15 @@ impl Core {
         }
     }
 
-    /// The end of a message that could not be sent again.
-    pub(super) fn take_undeliverable(&mut self) -> Option<CoreEvent> {
-        let packet_id = self.undeliverable.pop_front()?;
-        Some(CoreEvent::Acknowledged { packet_id, reason: ReasonCode::PacketTooLarge })
+    /// Ends a message that no packet of the peer will end.
+    pub(super) fn settle(&mut self, id: PacketId, reason: ReasonCode) {
+        self.settled.push_back((id, reason));
+    }
+
+    /// The end of such a message.
+    pub(super) fn take_settled(&mut self) -> Option<CoreEvent> {
+        let (packet_id, reason) = self.settled.pop_front()?;
+        Some(CoreEvent::Acknowledged { packet_id, reason })
     }
 
     // ---- receiving

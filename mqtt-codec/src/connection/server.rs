@@ -181,7 +181,7 @@ impl ServerConnection {
     /// it should be bounded by `max_packet_size` and one read.
     pub fn poll_event(&mut self, now: Instant, input: &mut BytesMut) -> Option<ServerEvent> {
         loop {
-            if let Some(event) = self.core.take_undeliverable() {
+            if let Some(event) = self.core.take_settled() {
                 return Some(event.into());
             }
             if let Some(closed) = self.core.take_closed() {

@@ -1,5 +1,6 @@
 //! Sessions that outlive a connection.
 
+use bytes::Buf;
 use mqttkit_codec::{
     ClientConfig, ClientEvent, Closed, Codec, ConnAck, Connect, Message, ProtocolError, QoS, ReasonCode,
     ServerConfig, Session, Version,
@@ -25,6 +26,23 @@ fn what_a_lost_session_had_in_flight_is_given_back() {
     let lost: Vec<_> = lost.into_iter().map(|(_, message)| message.payload).collect();
     assert_eq!(lost, ["0", "1", "2"]);
     assert_eq!(pair.payloads_at_server(), [""; 0]);
+}
+
+#[test]
+fn what_a_lost_session_had_released_is_complete() {
+    // Found by the fuzz target `pair`: nobody was told of such a message any more.
+    let mut connect = Connect::new(Version::V5, text("c"));
+    connect.clean_start = false;
+    let mut pair = Pair::new(connect.clone(), Session::new());
+    pair.establish(ConnAck::accepted(false), Session::new());
+    pair.client.publish(pair.now, message(0, QoS::ExactlyOnce)).unwrap();
+    // PUBLISH arrives and PUBREC comes back; PUBREL does not leave any more.
+    pair.budget = pair.client.transmit().remaining() + 4;
+    assert!(!pair.run());
+    let mut pair = Pair::new(connect, pair.client.take_session());
+    pair.establish(ConnAck::accepted(false), Session::new());
+    assert_eq!(pair.acknowledged_at_client(), [ReasonCode::Success]);
+    assert!(pair.client.take_session().is_empty());
 }
 
 #[test]
