@@ -11,7 +11,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::{Buf, BytesMut};
-use mqttkit_codec::{Closed, Connect, Instant, ReasonCode};
+use mqttkit_codec::{Closed, Connect, Instant, ReasonCode, Str};
 use mqttkit_ws_transport::{CloseReason, Link, LinkExt, PeerInfo};
 use tracing::debug;
 
@@ -52,7 +52,7 @@ pub(crate) async fn run<L: Link>(
     };
     poll_fn(|cx| connection.poll(cx)).await;
     let closed = connection.peer.closed().cloned().unwrap_or(Closed::Transport);
-    debug!(client = connection.peer.client_id().map(|id| id.as_str()), %closed, "connection ended");
+    debug!(client = connection.client_id(), %closed, "connection ended");
     connection.say_goodbye(&closed).await;
     drop((member, seat));
     closed
@@ -155,6 +155,7 @@ impl<L: Link> Connection<L> {
     /// Decodes, changes the state, fetches messages. The state is left alone where it is not concerned: by pings,
     /// acknowledgements that free no place, and packets that are not complete.
     fn take_turn(&mut self, now: Instant, look: bool) {
+        let was_open = self.peer.is_open();
         let Self { peer, input, inner, turn, undecoded, .. } = self;
         let outcome = scratch::work(|work| {
             *undecoded = peer.decode(now, input, work);
@@ -173,10 +174,17 @@ impl<L: Link> Connection<L> {
             turn => turn,
         };
         if self.peer.is_open() {
+            if !was_open {
+                debug!(client = self.client_id(), peer = ?self.peer.info().address, "connected");
+            }
             self.patience = None;
         } else if self.verdict.is_some() || self.peer.is_waiting() {
             self.patience.get_or_insert(now + self.inner.config().authenticate_timeout);
         }
+    }
+
+    fn client_id(&self) -> Option<&str> {
+        self.peer.client_id().map(Str::as_str)
     }
 
     /// Asks the policy about a client.

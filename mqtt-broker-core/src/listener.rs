@@ -207,14 +207,14 @@ pub(crate) async fn accept<R: Runtime>(
         };
         let Some(accepted) = until_told(&notify, listener.accept()).await else { return };
         match accepted {
-            Ok((stream, address)) => match inner.take_seat() {
-                Some(seat) => {
-                    let shaking =
-                        shake_hands(Arc::clone(&inner), acceptor.clone(), stream, address, seat, pass);
-                    Runtime::spawn(&runtime, shaking);
-                }
-                None => debug!(%address, "refused: as many connections as the configuration allows"),
-            },
+            Ok((stream, address)) => {
+                let Some(seat) = inner.take_seat() else {
+                    debug!(%address, "refused: as many connections as the configuration allows");
+                    continue;
+                };
+                let shaking = shake_hands(Arc::clone(&inner), acceptor.clone(), stream, address, seat, pass);
+                Runtime::spawn(&runtime, shaking);
+            }
             Err(error) => match AcceptFault::of(&error) {
                 AcceptFault::Shortage => {
                     warn!(%error, "cannot accept, trying again");

@@ -1,5 +1,6 @@
 //! Clients over links of the host, and in the process itself.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+#![cfg(feature = "tokio")]
 
 mod support;
 

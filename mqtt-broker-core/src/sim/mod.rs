@@ -20,7 +20,7 @@ use bytes::{Buf, BufMut, BytesMut};
 use mqttkit_codec::{
     ClientConfig, ClientConnection, ClientEvent, Closed, ConnAck, Connect, Disconnect, Instant, Message,
     PublishProperties, QoS, ReasonCode, Session, Str, SubscribeProperties, Subscription, TopicFilter,
-    TopicName, Version, Will,
+    TopicName, UnsubscribeProperties, Version, Will,
 };
 use mqttkit_ws_transport::{PeerInfo, Scheme};
 
@@ -148,7 +148,7 @@ impl World {
 
     pub(crate) fn unsubscribe(&mut self, id: Id, filter: &str) -> ReasonCode {
         let filter: TopicFilter = filter.try_into().unwrap();
-        self.lines[id.0].client.unsubscribe(self.now, Default::default(), [filter]).unwrap();
+        self.lines[id.0].client.unsubscribe(self.now, UnsubscribeProperties::new(), [filter]).unwrap();
         self.run();
         self.lines[id.0].seen.reasons.pop().expect("an UNSUBACK")
     }
@@ -261,7 +261,7 @@ impl World {
             line.blocked = matches!(turn, Turn::Blocked);
             line.again = more || matches!(turn, Turn::Again | Turn::Authenticate(_));
             if let Turn::Authenticate(connect) = turn {
-                self.authenticate(index, connect);
+                self.authenticate(index, &connect);
             }
             self.ring();
         }
@@ -296,14 +296,16 @@ impl World {
         moved
     }
 
-    fn authenticate(&mut self, index: usize, connect: Box<Connect>) {
+    fn authenticate(&mut self, index: usize, connect: &Connect) {
         let Some(policy) = self.policy.clone() else { return };
         let line = &mut self.lines[index];
         let info = Arc::clone(line.peer.info());
-        let mut verdict = policy.authenticate(ConnectRequest::new(&info, &connect));
+        let mut verdict = policy.authenticate(ConnectRequest::new(&info, connect));
         let mut context = std::task::Context::from_waker(Waker::noop());
         match verdict.as_mut().poll(&mut context) {
-            std::task::Poll::Ready(Ok(identity)) => line.peer.allow(self.now, connect.clone(), identity),
+            std::task::Poll::Ready(Ok(identity)) => {
+                line.peer.allow(self.now, Box::new(connect.clone()), identity);
+            }
             std::task::Poll::Ready(Err(refusal)) => line.peer.refuse(self.now, &refusal),
             std::task::Poll::Pending => panic!("policies of the simulation decide at once"),
         }

@@ -157,7 +157,7 @@ impl Outbox {
             match overflow {
                 Overflow::Disconnect if queued.qos > QoS::AtMostOnce => return Pushed::Overrun,
                 Overflow::DropOldest if queued.qos > QoS::AtMostOnce && self.pop().is_some() => {
-                    displaced += 1
+                    displaced += 1;
                 }
                 // Also where there is no room even in an empty queue: its limit is zero messages.
                 _ => return Pushed::Dropped,

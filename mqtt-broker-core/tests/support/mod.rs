@@ -1,5 +1,11 @@
 //! A raw client: the codec's connection over any link, driven by hand.
-#![allow(dead_code, clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+#![allow(
+    dead_code,
+    unreachable_pub,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test fails by panicking"
+)]
 
 use std::future::poll_fn;
 use std::pin::Pin;
