@@ -74,10 +74,16 @@ impl ConnectError {
                 _ => return None,
             },
             Self::NoAnswer { .. } => {
-                "Is it an MQTT server that listens there? One for TLS waits for mqtts:// or wss://"
+                "Is it an MQTT server that listens there? A port for TLS waits for mqtts:// or wss://"
+            }
+            Self::Disconnected(DisconnectCause::Link(transport::LinkError::Tls(error))) => {
+                return Some(error.hint());
             }
             Self::Disconnected(DisconnectCause::Ended | DisconnectCause::Link(_)) => {
                 "Is it an MQTT server that listens there, does it speak this protocol version, and does it want TLS?"
+            }
+            Self::Disconnected(DisconnectCause::Protocol(_)) => {
+                "No MQTT server answers there: a WebSocket port wants ws:// or wss://"
             }
             _ => return None,
         };

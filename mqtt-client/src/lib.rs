@@ -20,7 +20,7 @@ pub use continuity::Continuity;
 pub use driver::Driver;
 pub use error::{ConnectError, DisconnectCause, DisconnectError, OptionsError, PublishError, SubscribeError};
 pub use event::{Event, Events};
-pub use options::Options;
+pub use options::{Options, Parts};
 pub use reconnect::{ReconnectPolicy, Trouble};
 pub use subscription::Messages;
 pub use ticket::Ticket;

@@ -53,6 +53,18 @@ pub struct Options {
     disconnect_timeout: Duration,
 }
 
+/// A client whose driver is not running yet. See [`Options::build`].
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Parts<R: Runtime, C: Connector> {
+    /// The handle.
+    pub client: Client,
+    /// What arrives.
+    pub messages: Messages,
+    /// The future to run: [`Driver::connect`] first or not, then the driver itself to its end.
+    pub driver: Driver<R, C>,
+}
+
 /// What the driver needs of the options.
 #[derive(Debug)]
 pub(crate) struct Settings {
@@ -313,7 +325,7 @@ impl Options {
     /// Outside of a tokio runtime.
     #[cfg(feature = "tokio")]
     pub async fn connect(self) -> Result<(Client, Messages), ConnectError> {
-        self.connect_on(mqttkit_ws_transport::TokioRuntime::new()).await
+        self.connect_on(&mqttkit_ws_transport::TokioRuntime::new()).await
     }
 
     /// Connects on tokio in the background, and goes on trying as [`reconnect`](Self::reconnect) says, whatever comes
@@ -323,12 +335,12 @@ impl Options {
     /// Outside of a tokio runtime.
     #[cfg(feature = "tokio")]
     pub fn connect_in_background(self) -> Result<(Client, Messages), OptionsError> {
-        self.connect_in_background_on(mqttkit_ws_transport::TokioRuntime::new())
+        self.connect_in_background_on(&mqttkit_ws_transport::TokioRuntime::new())
     }
 
     /// [`connect`](Self::connect) on any runtime.
-    pub async fn connect_on<R: Runtime>(self, runtime: R) -> Result<(Client, Messages), ConnectError> {
-        let (client, messages, mut driver) = self.build(runtime.clone())?;
+    pub async fn connect_on<R: Runtime>(self, runtime: &R) -> Result<(Client, Messages), ConnectError> {
+        let Parts { client, messages, mut driver } = self.build(runtime)?;
         driver.connect().await?;
         runtime.spawn(driver);
         Ok((client, messages))
@@ -337,18 +349,15 @@ impl Options {
     /// [`connect_in_background`](Self::connect_in_background) on any runtime.
     pub fn connect_in_background_on<R: Runtime>(
         self,
-        runtime: R,
+        runtime: &R,
     ) -> Result<(Client, Messages), OptionsError> {
-        let (client, messages, driver) = self.build(runtime.clone())?;
+        let Parts { client, messages, driver } = self.build(runtime)?;
         runtime.spawn(driver);
         Ok((client, messages))
     }
 
     /// The client and its driver, which you run yourself: nothing happens but when it is polled.
-    pub fn build<R: Runtime>(
-        self,
-        runtime: R,
-    ) -> Result<(Client, Messages, Driver<R, NetConnector<R>>), OptionsError> {
+    pub fn build<R: Runtime>(self, runtime: &R) -> Result<Parts<R, NetConnector<R>>, OptionsError> {
         let connector = NetConnector::new(runtime.clone(), self.url.clone()?, self.transport.clone());
         self.connect_with(runtime, connector)
     }
@@ -356,9 +365,9 @@ impl Options {
     /// Like [`build`](Self::build), over a transport of your own. The URL is not used then.
     pub fn connect_with<R: Runtime, C: Connector>(
         self,
-        runtime: R,
+        runtime: &R,
         connector: C,
-    ) -> Result<(Client, Messages, Driver<R, C>), OptionsError> {
+    ) -> Result<Parts<R, C>, OptionsError> {
         match self.invalid {
             Some(Invalid::Text(option, error)) => return Err(OptionsError::Text { option, error }),
             Some(Invalid::WillTopic(error)) => return Err(OptionsError::WillTopic(error)),
@@ -379,7 +388,7 @@ impl Options {
             receive_buffer: self.receive_buffer,
             disconnect_timeout: self.disconnect_timeout,
         };
-        Ok((client, messages, Driver::new(runtime, connector, settings, shared)))
+        Ok(Parts { client, messages, driver: Driver::new(runtime.clone(), connector, settings, shared) })
     }
 
     fn text(&mut self, option: &'static str, text: String) -> Option<Str> {
