@@ -7,8 +7,9 @@ use crate::types::{PacketId, QoS};
 
 /// Stands for a received QoS 1 or 2 message that waits to be acknowledged by the application.
 ///
-/// Give it to the connection's `ack`, once, when the message is in safe hands. A token of an earlier connection
-/// is harmless: the sender will send a QoS 1 message again.
+/// Give it to the connection's `ack`, once, when the message is in safe hands and the session is with the connection.
+/// A token of an earlier connection is harmless: the sender will send a QoS 1 message again. Those of a session that
+/// has ended must be dropped when another [`Session`](crate::Session) takes its place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct AckToken {
     pub(super) packet_id: PacketId,

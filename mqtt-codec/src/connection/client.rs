@@ -154,6 +154,7 @@ impl ClientConnection {
         let mut core = Core::new(codec, config.receive_maximum.get(), config.topic_alias_maximum, now);
         core.automatic_acknowledgement = config.automatic_acknowledgement;
         core.session = session;
+        core.session.discarded |= connect.clean_start;
         let connect = with_limits(connect, &config);
         core.send(now, &connect)?;
         Ok(Self {
@@ -472,7 +473,9 @@ impl ClientConnection {
         let limit = properties.maximum_packet_size().map_or(MAX_PACKET_SIZE, NonZeroU32::get);
         self.core.codec.set_max_outgoing(limit);
         // MQTT 3.1 has no Session Present; its sessions are taken to be there.
-        let resumes = connack.session_present || (self.version() == Version::V31 && !self.clean_start);
+        let present = connack.session_present || (self.version() == Version::V31 && !self.clean_start);
+        // A session that is present after an unanswered clean start is a new one, of which this side has nothing.
+        let resumes = present && !self.core.session.discarded;
         let lost = if resumes { Vec::new() } else { self.forget_session() };
         self.phase = Phase::Connected { ping_deadline: None };
         let quota = properties.receive_maximum().map_or(u16::MAX, NonZeroU16::get);

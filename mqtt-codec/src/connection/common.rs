@@ -388,7 +388,9 @@ impl Core {
             if token.epoch == self.session.epoch {
                 self.pending_acks.answer(id, reason);
             }
-        } else if self.session.inbound.get(id) == Some(Received::Delivered) {
+        } else if token.epoch >= self.session.first_epoch
+            && self.session.inbound.get(id) == Some(Received::Delivered)
+        {
             if reason.is_error() {
                 self.session.inbound.remove(id);
             } else {

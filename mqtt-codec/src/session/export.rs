@@ -18,6 +18,9 @@ pub struct SessionState {
     pub outgoing: Vec<(PacketId, Outgoing)>,
     /// QoS 2 messages of the peer that it has not released, in ascending order.
     pub incoming: Vec<(PacketId, Incoming)>,
+    /// A client has asked for a clean start since, so none of this is resumed: the next connection gives the messages
+    /// back as lost.
+    pub discarded: bool,
 }
 
 /// Where a message of ours is.
@@ -76,7 +79,11 @@ impl Session {
             Received::Delivered => (id, Incoming::Delivered),
             Received::Accepted => (id, Incoming::Acknowledged),
         });
-        SessionState { outgoing: outgoing.collect(), incoming: incoming.collect() }
+        SessionState {
+            outgoing: outgoing.collect(),
+            incoming: incoming.collect(),
+            discarded: self.discarded,
+        }
     }
 
     /// The session that was exported.
@@ -84,7 +91,7 @@ impl Session {
     /// # Errors
     /// The data is not what [`export`](Self::export) could have given.
     pub fn import(state: SessionState) -> Result<Self, SessionStateError> {
-        let mut session = Self::new();
+        let mut session = Self { discarded: state.discarded, ..Self::new() };
         let mut entries = Vec::with_capacity(state.outgoing.len());
         for (id, outgoing) in state.outgoing {
             let entry = match outgoing {
@@ -138,6 +145,7 @@ mod tests {
                 (id(65_535), Outgoing::Published(message(QoS::ExactlyOnce))),
             ],
             incoming: vec![(id(3), Incoming::Delivered), (id(4), Incoming::Acknowledged)],
+            discarded: true,
         };
         let session = Session::import(state.clone()).unwrap();
         assert_eq!(session.in_flight(), 3);
@@ -147,7 +155,7 @@ mod tests {
     #[test]
     fn new_identifiers_avoid_those_brought_back() {
         let outgoing = vec![(id(1), Outgoing::Released), (id(3), Outgoing::Released)];
-        let mut session = Session::import(SessionState { outgoing, incoming: vec![] }).unwrap();
+        let mut session = Session::import(SessionState { outgoing, ..SessionState::default() }).unwrap();
         for _ in 0..65_533 {
             let next = session.outbound.next_id().unwrap();
             assert!(next != id(1) && next != id(3));
@@ -161,10 +169,10 @@ mod tests {
     #[test]
     fn nonsense_is_refused() {
         let twice = vec![(id(1), Outgoing::Released), (id(1), Outgoing::Released)];
-        let state = SessionState { outgoing: twice, incoming: vec![] };
+        let state = SessionState { outgoing: twice, ..SessionState::default() };
         assert_eq!(Session::import(state).unwrap_err(), SessionStateError::DuplicatePacketId(id(1)));
         let qos0 = vec![(id(7), Outgoing::Published(message(QoS::AtMostOnce)))];
-        let state = SessionState { outgoing: qos0, incoming: vec![] };
+        let state = SessionState { outgoing: qos0, ..SessionState::default() };
         assert_eq!(Session::import(state).unwrap_err(), SessionStateError::QoS0(id(7)));
     }
 }

@@ -18,6 +18,11 @@ pub struct Session {
     pub(crate) inbound: Inbound,
     /// Counts connections, so that an acknowledgement of an earlier one is recognised.
     pub(crate) epoch: u32,
+    /// The first connection after the session was last forgotten.
+    pub(crate) first_epoch: u32,
+    /// A clean start was asked for, so the server may have forgotten all of this: whatever it says later, nothing is
+    /// resumed. [MQTT-3.1.2-4]
+    pub(crate) discarded: bool,
 }
 
 impl Session {
@@ -40,5 +45,7 @@ impl Session {
     pub fn clear(&mut self) {
         self.outbound = Outbound::default();
         self.inbound = Inbound::default();
+        self.first_epoch = self.epoch.wrapping_add(1);
+        self.discarded = false;
     }
 }

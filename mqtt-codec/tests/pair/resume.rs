@@ -149,3 +149,45 @@ fn a_session_resumes_from_its_stored_form() {
     assert_eq!(pair.payloads_at_server(), ["0", "1", "2"]);
     assert!(pair.client.take_session().is_empty());
 }
+
+#[test]
+fn what_a_clean_start_ended_is_never_resumed() {
+    // Found by the fuzz target `pair`: the server began anew, the wire was cut before its answer, and the next
+    // connection resumed what it no longer knew: a new message was taken for one that was delivered before.
+    for version in [Version::V31, Version::V311, Version::V5] {
+        let mut connect = Connect::new(version, text("c"));
+        connect.clean_start = false;
+        let mut pair = Pair::new(connect.clone(), Session::new());
+        pair.establish(ConnAck::accepted(false), Session::new());
+        pair.acks = false;
+        pair.client.publish(pair.now, message(1, QoS::ExactlyOnce)).unwrap();
+        pair.server.publish(pair.now, message(2, QoS::ExactlyOnce)).unwrap();
+        pair.run();
+        let Some(ClientEvent::Publish { token: Some(stale), .. }) = pair.client_events.pop_front() else {
+            panic!()
+        };
+        pair.cut();
+
+        let anew = Connect::new(version, text("c"));
+        let mut unheard = ClientConnection::new(
+            ClientConfig::default(),
+            anew,
+            pair.client.take_session(),
+            Instant::ZERO,
+        )
+        .unwrap();
+        unheard.handle_closed(Instant::ZERO);
+        let stored = unheard.take_session().export();
+
+        let mut pair = Pair::new(connect, Session::import(stored).unwrap());
+        pair.acks = false;
+        pair.establish(ConnAck::accepted(true), Session::new());
+        assert!(pair.server_events.is_empty(), "{version}: the message is given back, not sent again");
+        pair.server.publish(pair.now, message(3, QoS::ExactlyOnce)).unwrap();
+        pair.run();
+        assert!(matches!(pair.client_events.pop_front(), Some(ClientEvent::Publish { .. })), "{version}");
+        // The token of the ended session has the same identifier and means another message.
+        pair.client.ack(pair.now, stale, ReasonCode::Success);
+        assert_eq!(pair.client.transmit().remaining(), 0, "{version}");
+    }
+}
