@@ -141,11 +141,12 @@ impl ClientConnection {
     /// Starts with a CONNECT, which [`transmit`](Self::transmit) holds then.
     ///
     /// `session` is what the last connection left behind, or an empty one. With a clean start the server will not
-    /// have it, so [`ClientEvent::Connected`] gives its messages back as lost. The limits of the configuration are
-    /// added to `connect`.
+    /// have it, so [`ClientEvent::Connected`] gives its messages back as lost. In MQTT 5.0 a clean start that was never
+    /// answered is repeated by the next connection, even if that does not ask for one: nobody can know whether the
+    /// server has begun anew. The limits of the configuration are added to `connect`.
     pub fn new(
         config: ClientConfig,
-        connect: Connect,
+        mut connect: Connect,
         session: Session,
         now: Instant,
     ) -> Result<Self, EncodeError> {
@@ -154,7 +155,11 @@ impl ClientConnection {
         let mut core = Core::new(codec, config.receive_maximum.get(), config.topic_alias_maximum, now);
         core.automatic_acknowledgement = config.automatic_acknowledgement;
         core.session = session;
-        core.session.discarded |= connect.clean_start;
+        // Before MQTT 5.0 a session with a clean start ends with its connection, so there is nothing to confuse.
+        if connect.version.has_properties() {
+            connect.clean_start |= core.session.discarded;
+            core.session.discarded = connect.clean_start;
+        }
         let connect = with_limits(connect, &config);
         core.send(now, &connect)?;
         Ok(Self {
@@ -473,9 +478,7 @@ impl ClientConnection {
         let limit = properties.maximum_packet_size().map_or(MAX_PACKET_SIZE, NonZeroU32::get);
         self.core.codec.set_max_outgoing(limit);
         // MQTT 3.1 has no Session Present; its sessions are taken to be there.
-        let present = connack.session_present || (self.version() == Version::V31 && !self.clean_start);
-        // A session that is present after an unanswered clean start is a new one, of which this side has nothing.
-        let resumes = present && !self.core.session.discarded;
+        let resumes = connack.session_present || (self.version() == Version::V31 && !self.clean_start);
         let lost = if resumes { Vec::new() } else { self.forget_session() };
         self.phase = Phase::Connected { ping_deadline: None };
         let quota = properties.receive_maximum().map_or(u16::MAX, NonZeroU16::get);

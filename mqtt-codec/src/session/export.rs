@@ -18,8 +18,8 @@ pub struct SessionState {
     pub outgoing: Vec<(PacketId, Outgoing)>,
     /// QoS 2 messages of the peer that it has not released, in ascending order.
     pub incoming: Vec<(PacketId, Incoming)>,
-    /// A client has asked for a clean start since, so none of this is resumed: the next connection gives the messages
-    /// back as lost.
+    /// A client of MQTT 5.0 has asked for a clean start and was not answered. The next connection makes a clean start
+    /// too, and gives the messages back as lost.
     pub discarded: bool,
 }
 

@@ -20,8 +20,8 @@ pub struct Session {
     pub(crate) epoch: u32,
     /// The first connection after the session was last forgotten.
     pub(crate) first_epoch: u32,
-    /// A clean start was asked for, so the server may have forgotten all of this: whatever it says later, nothing is
-    /// resumed. [MQTT-3.1.2-4]
+    /// A clean start was asked for and not answered: the server may have forgotten all of this or not, so there must
+    /// be another one. [MQTT-3.1.2-4]
     pub(crate) discarded: bool,
 }
 
