@@ -1,2 +1,162 @@
-//! The broker.
-fn main() {}
+//! A broker on TCP and WebSocket, with a page to try it: what the crates make together.
+
+mod page;
+mod settings;
+
+use std::net::SocketAddr;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use mqttkit_broker_core::{Broker, Config, Listen};
+use mqttkit_ws_transport::tls::{ClientAuth, ServerTls, self_signed};
+use mqttkit_ws_transport::ws::WsLimits;
+use mqttkit_ws_transport::{AcceptOptions, Scheme, rustls};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use settings::{Bind, Settings};
+
+/// How long clients get to say goodbye at the end.
+const SHUTDOWN: Duration = Duration::from_millis(1500);
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    match run().await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(problem) => {
+            eprintln!("broker: {problem}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run() -> Result<(), String> {
+    let settings = Settings::load()?;
+    let config = config(&settings);
+    let listeners = listeners(&settings, &config)?;
+    let mut stop = Stop::new()?;
+    let broker = Broker::builder().config(config).build();
+    let mut page = None;
+    for (scheme, address, options) in listeners {
+        let flag = flag(scheme);
+        let listening = broker
+            .listen(Listen::new(scheme, address).options(options))
+            .await
+            .map_err(|error| format!("--{flag}: {error}"))?;
+        let address = listening.local_addr();
+        println!("listening {flag} {address}");
+        if scheme == Scheme::Ws {
+            page = Some(address.port());
+        }
+    }
+    if let Some(port) = page {
+        eprintln!("open http://localhost:{port}/ in a browser");
+    }
+    stop.requested().await;
+    tokio::select! {
+        _ = broker.shutdown(SHUTDOWN) => Ok(()),
+        () = stop.requested() => Err("stopped at once: asked twice".to_owned()),
+    }
+}
+
+/// What to listen on, with everything that can be wrong about it found before the first socket opens.
+fn listeners(
+    settings: &Settings,
+    config: &Config,
+) -> Result<Vec<(Scheme, SocketAddr, AcceptOptions)>, String> {
+    let plain = |bind: Option<Bind>, port| bind.unwrap_or(Bind::any(port)).address();
+    let secure = |bind: Option<Bind>, port| {
+        let default = if settings.has_certificate() { Bind::any(port) } else { Bind::Off };
+        bind.unwrap_or(default).address()
+    };
+    let wanted = [
+        (Scheme::Tcp, plain(settings.tcp, 1883)),
+        (Scheme::Ws, plain(settings.ws, 8083)),
+        (Scheme::Tls, secure(settings.tls, 8883)),
+        (Scheme::Wss, secure(settings.wss, 8084)),
+    ];
+    let tls = tls(settings)?;
+    // Clients send a packet in one message; a little more than that for those that gather.
+    let limits = WsLimits::default().max_message_size(config.max_packet_size as usize + (64 << 10));
+    let mut listeners = Vec::new();
+    for (scheme, address) in wanted {
+        let Some(address) = address else { continue };
+        let mut options = AcceptOptions::new().limits(limits).http(page::handler());
+        if scheme.is_tls() {
+            let tls = tls.clone().ok_or_else(|| {
+                let flag = flag(scheme);
+                format!("--{flag} needs a certificate: give --cert and --key, or --tls-self-signed to try it")
+            })?;
+            options = options.tls(tls);
+        }
+        listeners.push((scheme, address, options));
+    }
+    if listeners.is_empty() {
+        return Err("every listener is off: there is nothing to do".to_owned());
+    }
+    Ok(listeners)
+}
+
+/// What a listener is called here: by what carries MQTT, as its option is.
+fn flag(scheme: Scheme) -> &'static str {
+    match scheme {
+        Scheme::Tcp => "tcp",
+        Scheme::Tls => "tls",
+        Scheme::Ws => "ws",
+        Scheme::Wss => "wss",
+    }
+}
+
+fn tls(settings: &Settings) -> Result<Option<rustls::ServerConfig>, String> {
+    let server = if let (Some(cert), Some(key)) = (&settings.cert, &settings.key) {
+        ServerTls::from_files(cert, key)
+    } else if settings.tls_self_signed {
+        let made = self_signed(&[]).map_err(|error| error.to_string())?;
+        if let Some(path) = &settings.write_cert {
+            std::fs::write(path, &made.certificate_pem)
+                .map_err(|error| format!("cannot write the certificate to {}: {error}", path.display()))?;
+        }
+        ServerTls::from_pem(made.certificate_pem, made.key_pem)
+    } else {
+        return Ok(None);
+    };
+    let server = match &settings.client_ca {
+        Some(ca) => server.client_ca_file(ca, ClientAuth::Required),
+        None => server,
+    };
+    server.build().map(Some).map_err(|error| error.to_string())
+}
+
+fn config(settings: &Settings) -> Config {
+    let limits = &settings.limits;
+    let mut config = Config::default();
+    config.max_packet_size = limits.max_packet_size.unwrap_or(config.max_packet_size);
+    config.max_connections = limits.max_connections.unwrap_or(config.max_connections);
+    config.max_sessions = limits.max_sessions.unwrap_or(config.max_sessions);
+    config.max_subscriptions = limits.max_subscriptions.unwrap_or(config.max_subscriptions);
+    config.max_retained_messages = limits.max_retained_messages.unwrap_or(config.max_retained_messages);
+    config.offline_messages = limits.offline_messages.unwrap_or(config.offline_messages);
+    if let Some(seconds) = limits.session_expiry_seconds {
+        config.session_expiry = Duration::from_secs(seconds);
+    }
+    config
+}
+
+/// SIGINT and SIGTERM.
+struct Stop {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Stop {
+    fn new() -> Result<Self, String> {
+        let on = |kind| signal(kind).map_err(|error| format!("cannot wait for signals: {error}"));
+        Ok(Self { interrupt: on(SignalKind::interrupt())?, terminate: on(SignalKind::terminate())? })
+    }
+
+    async fn requested(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+    }
+}
