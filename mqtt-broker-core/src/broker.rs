@@ -3,7 +3,6 @@
 use std::fmt;
 use std::future::{Future, poll_fn};
 use std::hash::{BuildHasher, RandomState};
-use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -144,7 +143,7 @@ impl Broker {
     pub fn serve_stream<S>(
         &self,
         stream: S,
-        address: Option<SocketAddr>,
+        address: Option<std::net::SocketAddr>,
     ) -> impl Future<Output = Result<Closed, ServeError>> + Send + use<S>
     where
         S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Send + Unpin,
