@@ -285,7 +285,7 @@ impl Client {
     /// The server answers with this CONNACK.
     pub(crate) fn answered(mut self, connack: ConnAck) -> Self {
         let events = self.receive_packet(connack);
-        assert!(matches!(events[..], [ClientEvent::Connected { .. }]), "{events:?}");
+        assert!(matches!(events.first(), Some(ClientEvent::Connected { .. })), "{events:?}");
         self
     }
 

@@ -42,7 +42,7 @@ fn tokens(events: Vec<ClientEvent>) -> Vec<AckToken> {
     client_messages(events).into_iter().map(|(_, token)| token.unwrap()).collect()
 }
 
-/// [MQTT-2.3.1-2] and [MQTT-2.3.1-3] of 3.1.1, [MQTT-2.2.1-3] of 5.0; [MQTT-4.3.2-1], [MQTT-4.3.3-1]
+/// [MQTT-2.3.1-2] of 3.1.1, [MQTT-2.2.1-3] of 5.0; [MQTT-4.3.2-1], [MQTT-4.3.3-1]
 #[test]
 fn a_client_gives_each_packet_an_unused_identifier() {
     for version in VERSIONS {

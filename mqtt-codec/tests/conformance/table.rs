@@ -182,6 +182,32 @@ fn every_statement_that_source_or_tests_mention_exists() {
     assert!(mentions > 300, "only {mentions} mentions were found");
 }
 
+/// A test that names a statement above itself is one of those that the table has for it.
+#[test]
+fn every_statement_above_a_test_is_proven_by_it() {
+    let mut proofs: BTreeSet<(String, String)> = BTreeSet::new();
+    for statement in V311.statements().into_iter().chain(V5.statements()) {
+        let Proof::Tests(tests) = statement.proof else { continue };
+        proofs.extend(tests.into_iter().map(|test| (statement.id.clone(), test)));
+    }
+    for file in rust_files(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/conformance")) {
+        let module = file.file_stem().expect("a name").to_string_lossy().into_owned();
+        let mut named = Vec::new();
+        for line in read(&file).lines() {
+            match line.split_once("fn ").filter(|_| line.starts_with("fn ")) {
+                _ if line.starts_with("///") => named.extend(ids_in(line)),
+                Some((_, rest)) => {
+                    let test = format!("{module}::{}", rest.split('(').next().unwrap_or_default());
+                    for id in named.drain(..) {
+                        assert!(proofs.contains(&(id.clone(), test.clone())), "{id} does not list {test}");
+                    }
+                }
+                None => {}
+            }
+        }
+    }
+}
+
 /// What `DecodeError::statement` returns is a statement of the version it is about, and one with a test.
 #[test]
 fn every_statement_that_an_error_names_is_proven() {
