@@ -272,7 +272,7 @@ fn binary(from: &mut Unstructured<'_>) -> Result<Binary> {
 /// Short names of few letters, so that some are equal and some match each other.
 const LEVELS: [&str; 12] = ["", "a", "b", "ab", "$a", "$SYS", "$share", "g", "é", " ", "a+", "#a"];
 
-fn topic_text(from: &mut Unstructured<'_>, wildcards: bool) -> Result<String> {
+pub(crate) fn topic_text(from: &mut Unstructured<'_>, wildcards: bool) -> Result<String> {
     if from.ratio(1, 8)? {
         return from.arbitrary();
     }
