@@ -50,6 +50,7 @@ pub struct Options {
     reconnect: ReconnectPolicy,
     send_queue: Load,
     receive_buffer: Load,
+    max_in_flight: usize,
     disconnect_timeout: Duration,
 }
 
@@ -73,6 +74,7 @@ pub(crate) struct Settings {
     pub(crate) connect_timeout: Duration,
     pub(crate) reconnect: ReconnectPolicy,
     pub(crate) receive_buffer: Load,
+    pub(crate) max_in_flight: usize,
     pub(crate) disconnect_timeout: Duration,
 }
 
@@ -118,6 +120,7 @@ impl Options {
             reconnect: ReconnectPolicy::default(),
             send_queue: Load { entries: 1000, bytes: 32 * MIB },
             receive_buffer: Load { entries: 1000, bytes: 32 * MIB },
+            max_in_flight: 1000,
             disconnect_timeout: 5 * SECOND,
         }
         .client_id(random_client_id());
@@ -259,6 +262,14 @@ impl Options {
         self
     }
 
+    /// How many QoS 1 and 2 messages may be sent and not acknowledged, besides the server's own limit (Receive Maximum,
+    /// MQTT 5.0). On a link that breaks often a small number makes progress where a large one sends the same again and
+    /// again. Default 1,000.
+    pub fn max_in_flight(mut self, messages: NonZeroU16) -> Self {
+        self.max_in_flight = messages.get().into();
+        self
+    }
+
     /// How many incoming messages are held for [`Messages`], and their size in bytes; up to twice as much where
     /// [`Messages`] says so. Default 1,000 and 32 MiB.
     pub fn receive_buffer(mut self, messages: usize, bytes: usize) -> Self {
@@ -386,6 +397,7 @@ impl Options {
             connect_timeout: self.connect_timeout,
             reconnect: self.reconnect,
             receive_buffer: self.receive_buffer,
+            max_in_flight: self.max_in_flight,
             disconnect_timeout: self.disconnect_timeout,
         };
         Ok(Parts { client, messages, driver: Driver::new(runtime.clone(), connector, settings, shared) })

@@ -3,7 +3,7 @@
 //! mosquitto writes 4 KiB of a WebSocket message in each turn of its loop, which waits up to 0.1 s for something to
 //! happen: a mebibyte takes it half a minute. A second client that keeps it busy makes that a matter of milliseconds.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by them")]
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
 mod support;
 

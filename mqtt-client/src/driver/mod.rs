@@ -101,7 +101,7 @@ impl<R: Runtime, C: Connector> Driver<R, C> {
     pub(crate) fn new(runtime: R, connector: C, settings: Settings, shared: Arc<Shared>) -> Self {
         Self {
             intake: Intake::new(Arc::clone(&shared), settings.receive_buffer),
-            work: Work::new(shared),
+            work: Work::new(shared, settings.max_in_flight),
             runtime,
             connector,
             settings,

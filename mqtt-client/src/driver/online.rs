@@ -34,8 +34,6 @@ pub(super) struct Online<L> {
     unwritten: VecDeque<Unwritten>,
     /// Unwritten bytes that answer what was read.
     responses: usize,
-    /// A ping is not answered yet.
-    pinging: bool,
     clean_start: bool,
     established: Option<Instant>,
     /// Something came of this connection: a message or an acknowledgement.
@@ -90,7 +88,6 @@ impl<L: Link> Online<L> {
             unflushed: false,
             unwritten: VecDeque::new(),
             responses: 0,
-            pinging: false,
             clean_start,
             established: None,
             useful: false,
@@ -132,7 +129,7 @@ impl<L: Link> Online<L> {
         work: &mut Work,
         intake: &mut Intake,
     ) -> Turn {
-        self.check_time(now);
+        self.check_time(now, self.may_read(work, intake));
         let mut progress = false;
         if self.established.is_some() {
             progress |= intake.forward(cx, now, &mut self.connection);
@@ -170,10 +167,17 @@ impl<L: Link> Online<L> {
         }
     }
 
-    fn check_time(&mut self, now: Instant) {
-        if self.connection.poll_timeout().is_some_and(|deadline| deadline <= now) {
-            self.connection.handle_timeout(now);
-            self.pinging = self.established.is_some();
+    fn check_time(&mut self, now: Instant, reading: bool) {
+        if self.connection.poll_timeout().is_none_or(|deadline| now < deadline) {
+            return;
+        }
+        // The answer to a ping may lie behind messages for which there is no room.
+        if !reading {
+            self.connection.handle_held_back(now);
+        }
+        self.connection.handle_timeout(now);
+        if !reading {
+            self.connection.handle_held_back(now);
         }
     }
 
@@ -184,7 +188,7 @@ impl<L: Link> Online<L> {
             match work.pending.front() {
                 None => break,
                 Some(Command::Publish(outgoing)) if outgoing.message.qos == QoS::AtMostOnce => {}
-                Some(Command::Publish(_)) if self.connection.send_quota() == 0 => break,
+                Some(Command::Publish(_)) if self.connection.send_quota() == 0 || !work.has_window() => break,
                 Some(_) if !work.has_identifiers() => break,
                 Some(_) => {}
             }
@@ -272,7 +276,7 @@ impl<L: Link> Online<L> {
     }
 
     fn may_read(&self, work: &Work, intake: &Intake) -> bool {
-        let awaited = work.is_waiting() || self.pinging || self.established.is_none();
+        let awaited = work.is_waiting() || self.established.is_none();
         self.responses < MAX_RESPONSES && (awaited || !intake.is_full())
     }
 
@@ -285,7 +289,6 @@ impl<L: Link> Online<L> {
             }
             match self.connection.poll_event(now, &mut self.input) {
                 Some(event) => {
-                    self.pinging = false;
                     progress = true;
                     self.handle(cx, now, work, intake, event);
                 }
@@ -319,7 +322,7 @@ impl<L: Link> Online<L> {
         match self.link.poll_recv(cx, &mut self.input) {
             Poll::Pending => return Poll::Pending,
             Poll::Ready(Ok(0)) => self.connection.handle_closed(now),
-            Poll::Ready(Ok(_)) => self.pinging = false,
+            Poll::Ready(Ok(_)) => {}
             Poll::Ready(Err(error)) => {
                 self.lost(now, error);
             }

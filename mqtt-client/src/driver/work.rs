@@ -27,6 +27,7 @@ pub(super) struct Work {
     pub(super) pending: VecDeque<Command>,
     /// QoS 1 and 2 messages that a connection has taken.
     in_flight: InFlight,
+    max_in_flight: usize,
     /// Requests that a connection has taken, in order.
     requests: VecDeque<(PacketId, Request)>,
     /// Requests of a connection that ended: to be asked again before anything else.
@@ -46,11 +47,12 @@ const RESUBSCRIBE_BATCH: usize = 64;
 const MAX_IDENTIFIERS: usize = 65_000;
 
 impl Work {
-    pub(super) fn new(shared: Arc<Shared>) -> Self {
+    pub(super) fn new(shared: Arc<Shared>, max_in_flight: usize) -> Self {
         Self {
             shared,
             pending: VecDeque::new(),
             in_flight: InFlight::default(),
+            max_in_flight,
             requests: VecDeque::new(),
             reissue: VecDeque::new(),
             subscriptions: BTreeMap::new(),
@@ -112,6 +114,11 @@ impl Work {
     /// Whether an answer of the server is outstanding.
     pub(super) fn is_waiting(&self) -> bool {
         self.in_flight.len() > 0 || !self.requests.is_empty()
+    }
+
+    /// Whether one more QoS 1 or 2 message may be sent, as far as this side is concerned.
+    pub(super) fn has_window(&self) -> bool {
+        self.in_flight.len() < self.max_in_flight
     }
 
     pub(super) fn has_identifiers(&self) -> bool {

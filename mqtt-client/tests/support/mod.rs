@@ -3,6 +3,7 @@
 
 pub mod mosquitto;
 pub mod proxy;
+pub mod server;
 
 use mqttkit_client::{Client, Event, Events, Message, Messages};
 use std::future::Future;

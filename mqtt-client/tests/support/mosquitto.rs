@@ -26,6 +26,11 @@ impl Mosquitto {
 
     /// With these lines of configuration, and persistence that survives [`restart`](Self::restart).
     pub fn with(config: &str) -> Self {
+        Self::with_listeners(config, "")
+    }
+
+    /// With lines for each listener in addition.
+    pub fn with_listeners(config: &str, listener: &str) -> Self {
         assert!(
             std::path::Path::new(PROGRAM).exists(),
             "{PROGRAM} is missing: install Debian's package `mosquitto`, these tests run against it"
@@ -38,8 +43,10 @@ impl Mosquitto {
         for _ in 0..5 {
             let (tcp, ws) = (free_port(), free_port());
             let text = format!(
-                "{config}\npersistence true\npersistence_location {}/\nmax_queued_messages 100000\n\
-                 listener {tcp} 127.0.0.1\nprotocol mqtt\nlistener {ws} 127.0.0.1\nprotocol websockets\n",
+                // As another user it could not write into our directory.
+                "{config}\nuser root\npersistence true\npersistence_location {}/\nmax_queued_messages 100000\n\
+                 listener {tcp} 127.0.0.1\nprotocol mqtt\n{listener}\n\
+                 listener {ws} 127.0.0.1\nprotocol websockets\n{listener}\n",
                 directory.display()
             );
             std::fs::write(directory.join("mosquitto.conf"), text).unwrap();
