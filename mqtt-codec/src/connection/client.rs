@@ -215,6 +215,16 @@ impl ClientConnection {
         }
     }
 
+    /// Tells that the caller holds input back because it has no room for messages. Silence proves nothing then, so no
+    /// PINGRESP is waited for; PINGREQ is sent all the same.
+    ///
+    /// Call it before and after [`handle_timeout`](Self::handle_timeout), for as long as that is so.
+    pub fn handle_held_back(&mut self, now: Instant) {
+        if self.is_connected() {
+            self.alive(now);
+        }
+    }
+
     /// Tells that the transport has ended, or failed.
     pub fn handle_closed(&mut self, _now: Instant) {
         self.core.transmit.clear();
