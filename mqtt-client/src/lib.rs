@@ -1,4 +1,55 @@
 //! An MQTT client over TCP, TLS and WebSocket that reconnects, resumes and tells the truth about every message.
+//!
+//! ```no_run
+//! use mqttkit_client::{Client, QoS};
+//!
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! let (client, mut messages) = Client::builder("ws://localhost:8083/mqtt").connect().await?;
+//! client.subscribe("home/+/temperature", QoS::AtLeastOnce).await?;
+//!
+//! let ticket = client.publish("home/kitchen/temperature", "21.5", QoS::AtLeastOnce).await?;
+//! ticket.await?; // the server has it
+//!
+//! if let Some(message) = messages.recv().await {
+//!     println!("{}: {:?}", message.topic, message.payload);
+//! }
+//! client.disconnect().await?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # The parts
+//!
+//! | | |
+//! | --- | --- |
+//! | [`Options`] | what to connect to and how to behave; [`Client::builder`] begins one |
+//! | [`Client`] | the handle: publish, subscribe, unsubscribe, disconnect; cheap to clone |
+//! | [`Messages`] | the bounded stream of what arrives |
+//! | [`Ticket`] | the acknowledgement of one message, to be awaited or dropped |
+//! | [`Events`] | what happens to the connection, with a [`Continuity`] report for each new one |
+//! | [`Driver`] | the future behind it all; spawned for you, or yours to run |
+//!
+//! # What can be relied on
+//!
+//! * **Order.** Messages and requests are sent in the order in which they were queued, also across reconnects.
+//! * **Bounds.** Everything queued is bounded in messages and in bytes. A full outgoing queue makes
+//!   [`publish`](Client::publish) wait; a full incoming one stops the reading, so that the server waits.
+//! * **No lock-up.** Publishing, subscribing and awaiting tickets from the task that takes the messages cannot dead-lock,
+//!   whatever is full. [`Messages`] says how, and what it costs.
+//! * **No silent loss.** A ticket resolves with the server's answer, however many reconnects it takes, or with a typed
+//!   error. What a reconnect resumed, sent again or found lost is in the [`Continuity`] report.
+//! * **Cancel-safety.** Every async function says what a dropped future leaves behind.
+//!
+//! # Runtimes
+//!
+//! Nothing here names a runtime but [`Options::connect`] and [`Options::connect_in_background`], which are for tokio
+//! (feature `tokio`). The same with `_on` takes any [`Runtime`](transport::Runtime); a [`Connector`] takes the place of
+//! the network.
+//!
+//! # Features
+//!
+//! `tokio`, `aws-lc-rs` and `platform-verifier` are on by default. `ring` instead of `aws-lc-rs`, `webpki-roots` instead
+//! of `platform-verifier`: see [`transport`].
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod client;
@@ -33,3 +84,8 @@ pub use mqttkit_codec::{
 };
 /// What carries the protocol: URLs, TLS, WebSocket, runtimes.
 pub use mqttkit_ws_transport as transport;
+
+/// The README's examples are compiled with the documentation's.
+#[cfg(all(doctest, feature = "tls"))]
+#[doc = include_str!("../README.md")]
+mod readme {}

@@ -17,6 +17,10 @@ fn connected(event: Event) -> Option<Continuity> {
     if let Event::Connected(continuity) = event { Some(continuity) } else { None }
 }
 
+fn alternating(n: usize) -> QoS {
+    if n.is_multiple_of(2) { QoS::AtLeastOnce } else { QoS::ExactlyOnce }
+}
+
 /// A client whose session the server keeps, and who comes back quickly.
 fn persistent(url: &str, id: &str, version: Version) -> Options {
     Client::builder(url)
@@ -35,13 +39,10 @@ async fn a_restarted_server_finds_its_session_and_every_ticket_completes() {
         let (client, mut messages) = persistent(&broker.ws(), "kept", version).connect().await.unwrap();
         let mut events = client.events();
         client.subscribe("kept/#", QoS::ExactlyOnce).await.unwrap();
-        let publish = async |n: u32| {
-            let qos = if n % 2 == 0 { QoS::AtLeastOnce } else { QoS::ExactlyOnce };
-            client.publish("kept/t", n.to_string(), qos).await.unwrap()
-        };
+        let publish = |n: usize| client.publish("kept/t", n.to_string(), alternating(n));
         let mut tickets = Vec::new();
         for n in 0..50 {
-            tickets.push(publish(n).await);
+            tickets.push(publish(n).await.unwrap());
         }
         broker.stop();
         assert!(matches!(
@@ -56,7 +57,7 @@ async fn a_restarted_server_finds_its_session_and_every_ticket_completes() {
                 | mqttkit_client::DisconnectCause::Link(_)
         ));
         for n in 50..100 {
-            tickets.push(publish(n).await);
+            tickets.push(publish(n).await.unwrap());
         }
         broker.restart();
         let continuity = event(&mut events, |event| connected(event).filter(|c| c.connection == 2)).await;
@@ -120,7 +121,7 @@ async fn cut_at_any_byte_nothing_is_lost_and_qos_2_comes_once() {
         let sending = tokio::spawn(async move {
             let mut tickets = Vec::new();
             for n in 0..COUNT {
-                let qos = if n % 2 == 0 { QoS::AtLeastOnce } else { QoS::ExactlyOnce };
+                let qos = alternating(n);
                 let topic = TopicName::try_from(format!("cut/{n}")).unwrap();
                 tickets.push(sender.publish_message(Message::new(topic, "").with_qos(qos)).await.unwrap());
             }

@@ -21,10 +21,6 @@ fn message(payload: impl Into<bytes::Bytes>, qos: QoS) -> Message {
     Message::new(TopicName::try_from("t").unwrap(), payload).with_qos(qos)
 }
 
-fn reconnecting(event: Event) -> Option<Duration> {
-    if let Event::Reconnecting { delay, .. } = event { Some(delay) } else { None }
-}
-
 fn connected(event: Event) -> Option<mqttkit_client::Continuity> {
     if let Event::Connected(continuity) = event { Some(continuity) } else { None }
 }
@@ -87,7 +83,11 @@ async fn a_wrong_password_is_tried_again_after_the_longest_wait_only() {
     .await;
     assert_eq!(error.reason(), Some(ReasonCode::BadUserNameOrPassword));
     assert!(error.to_string().contains("no such user"), "{error}");
-    assert!(event(&mut events, reconnecting).await >= 30 * SECOND);
+    let delay = event(&mut events, |event| match event {
+        Event::Reconnecting { delay, .. } => Some(delay),
+        _ => None,
+    });
+    assert!(delay.await >= 30 * SECOND);
     drop(server);
     let start = Instant::now();
     listener.accept(None).await;
