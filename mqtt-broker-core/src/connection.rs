@@ -299,14 +299,20 @@ impl<L: Link> Connection<L> {
         });
         let mut timer =
             self.inner.runtime().sleep_until(self.inner.now() + self.inner.config().close_timeout);
-        let mut finish = pin!(self.link.finish());
-        poll_fn(|cx| {
-            if self.notify.take(cx.waker()) & ABORT != 0 || Pin::new(&mut timer).poll(cx).is_ready() {
-                return Poll::Ready(());
-            }
-            finish.as_mut().poll(cx).map(drop)
-        })
-        .await;
+        let answered = {
+            let mut finish = pin!(self.link.finish());
+            poll_fn(|cx| {
+                if self.notify.take(cx.waker()) & ABORT != 0 || Pin::new(&mut timer).poll(cx).is_ready() {
+                    return Poll::Ready(false);
+                }
+                finish.as_mut().poll(cx).map(|_| true)
+            })
+            .await
+        };
+        if !answered {
+            // Whatever of the end the link can say at once.
+            poll_fn(|cx| Poll::Ready(drop(self.link.poll_shutdown(cx)))).await;
+        }
     }
 }
 

@@ -32,6 +32,11 @@ pub trait Frames: Send + Unpin {
     /// Flushes and says goodbye, see [`Link::poll_close`].
     fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), LinkError>>;
 
+    /// Ends the transport without the peer's part of the goodbye, see [`Link::poll_shutdown`].
+    fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), LinkError>> {
+        self.poll_close(cx)
+    }
+
     /// The code and reason that [`poll_close`](Self::poll_close) gives, where the transport carries one.
     fn set_close_reason(&mut self, reason: CloseReason) {
         drop(reason);
@@ -96,6 +101,10 @@ impl<F: Frames> Link for FramesLink<F> {
 
     fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), LinkError>> {
         self.frames.poll_close(cx)
+    }
+
+    fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), LinkError>> {
+        self.frames.poll_shutdown(cx)
     }
 
     fn set_close_reason(&mut self, reason: CloseReason) {

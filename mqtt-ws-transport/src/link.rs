@@ -39,6 +39,12 @@ pub trait Link: Send + Unpin {
     /// dropped while unread bytes lie in it is reset, and the peer may lose what it had not read yet.
     fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), LinkError>>;
 
+    /// Ends the transport now, without the peer's part of the goodbye: behind a close frame that nobody answers
+    /// still come TLS `close_notify` and the end of the TCP writing half, so that the peer sees an end and no cut.
+    fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), LinkError>> {
+        self.poll_close(cx)
+    }
+
     /// Sets the code and reason that [`poll_close`](Self::poll_close) will give. Only WebSocket carries one; the
     /// default there is 1000.
     fn set_close_reason(&mut self, reason: CloseReason) {
@@ -58,6 +64,9 @@ impl<L: Link + ?Sized> Link for Box<L> {
     }
     fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), LinkError>> {
         (**self).poll_close(cx)
+    }
+    fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), LinkError>> {
+        (**self).poll_shutdown(cx)
     }
     fn set_close_reason(&mut self, reason: CloseReason) {
         (**self).set_close_reason(reason);

@@ -106,6 +106,9 @@ impl<S: ByteStream> Link for NetLink<S> {
     fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), LinkError>> {
         each!(&mut self.0, link => link.poll_close(cx))
     }
+    fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), LinkError>> {
+        each!(&mut self.0, link => link.poll_shutdown(cx))
+    }
     fn set_close_reason(&mut self, reason: CloseReason) {
         each!(&mut self.0, link => link.set_close_reason(reason));
     }

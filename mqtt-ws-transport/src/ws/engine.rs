@@ -261,6 +261,16 @@ impl<S: ByteStream> Frames for WsFrames<S> {
         }
     }
 
+    fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), LinkError>> {
+        if matches!(self.state, State::Open) {
+            let _ = self.poll_close(cx);
+        }
+        if matches!(self.state, State::CloseSent) {
+            self.state = State::PeerClosed(CloseReason::NO_STATUS);
+        }
+        self.poll_close(cx)
+    }
+
     fn set_close_reason(&mut self, reason: CloseReason) {
         self.goodbye = reason;
     }
