@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use clap::Parser;
+use clap::error::ErrorKind;
 use serde::Deserialize;
 
 /// An MQTT broker on TCP and WebSocket, with a page to try it.
@@ -120,7 +121,17 @@ impl Bind {
 impl Settings {
     /// Reads the command line, which ends the program at a mistake, and the file that it names.
     pub(crate) fn load() -> Result<Self, String> {
-        let line = Self::parse();
+        let line = Self::try_parse().or_else(|error| match error.kind() {
+            // Said like all that is wrong with an address: in one line.
+            ErrorKind::ValueValidation => Err(error
+                .to_string()
+                .lines()
+                .next()
+                .unwrap_or_default()
+                .trim_start_matches("error: ")
+                .to_owned()),
+            _ => error.exit(),
+        })?;
         match line.config.clone() {
             Some(path) => Ok(line.over(Self::read(&path)?)),
             None => Ok(line),
