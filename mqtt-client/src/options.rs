@@ -50,7 +50,7 @@ pub struct Options {
     reconnect: ReconnectPolicy,
     send_queue: Load,
     receive_buffer: Load,
-    max_in_flight: usize,
+    max_in_flight: Option<usize>,
     disconnect_timeout: Duration,
 }
 
@@ -120,7 +120,7 @@ impl Options {
             reconnect: ReconnectPolicy::default(),
             send_queue: Load { entries: 1000, bytes: 32 * MIB },
             receive_buffer: Load { entries: 1000, bytes: 32 * MIB },
-            max_in_flight: 1000,
+            max_in_flight: None,
             disconnect_timeout: 5 * SECOND,
         }
         .client_id(random_client_id());
@@ -262,11 +262,13 @@ impl Options {
         self
     }
 
-    /// How many QoS 1 and 2 messages may be sent and not acknowledged, besides the server's own limit (Receive Maximum,
-    /// MQTT 5.0). On a link that breaks often a small number makes progress where a large one sends the same again and
-    /// again. Default 1,000.
+    /// How many QoS 1 and 2 messages may be sent and not acknowledged. A small number also makes progress on a link that
+    /// breaks often, where a large one sends the same again and again.
+    ///
+    /// Default 1,000 for MQTT 5.0, where the server's Receive Maximum holds besides, and 20 for MQTT 3, where a server
+    /// cannot tell: it is what mosquitto takes by default, and 2.0.11 loses QoS 2 messages beyond it.
     pub fn max_in_flight(mut self, messages: NonZeroU16) -> Self {
-        self.max_in_flight = messages.get().into();
+        self.max_in_flight = Some(messages.get().into());
         self
     }
 
@@ -391,13 +393,14 @@ impl Options {
             Arc::new(Shared::new(self.send_queue, self.receive_buffer, self.connect.client_id.clone()));
         let client = Client::new(Arc::clone(&shared), self.disconnect_timeout);
         let messages = Messages::new(Arc::clone(&shared));
+        let v5 = self.connect.version.has_properties();
         let settings = Settings {
             connect: self.connect,
             codec: self.codec,
             connect_timeout: self.connect_timeout,
             reconnect: self.reconnect,
             receive_buffer: self.receive_buffer,
-            max_in_flight: self.max_in_flight,
+            max_in_flight: self.max_in_flight.unwrap_or(if v5 { 1000 } else { 20 }),
             disconnect_timeout: self.disconnect_timeout,
         };
         Ok(Parts { client, messages, driver: Driver::new(runtime.clone(), connector, settings, shared) })

@@ -62,9 +62,11 @@ async fn every_version_qos_and_size_over_websocket() {
 async fn many_messages_keep_their_order_and_nothing_is_lost() {
     const COUNT: usize = 3000;
     let broker = Mosquitto::start();
-    for url in [broker.tcp(), broker.ws()] {
+    for (url, version) in
+        [(broker.tcp(), Version::V311), (broker.tcp(), Version::V5), (broker.ws(), Version::V5)]
+    {
         for qos in LEVELS {
-            let (client, mut messages) = Client::builder(&url).connect().await.unwrap();
+            let (client, mut messages) = Client::builder(&url).version(version).connect().await.unwrap();
             let topic = TopicName::try_from("many").unwrap();
             client.subscribe("many", qos).await.unwrap();
             let sender = client.clone();

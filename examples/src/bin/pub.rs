@@ -58,9 +58,14 @@ fn main() -> ExitCode {
 async fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
     let template =
         Message::new(cli::topic(&arguments.topic)?, "").with_qos(arguments.qos).with_retain(arguments.retain);
-    let whole = arguments.source.whole().await?;
+    let Some(whole) = cli::until_stopped(arguments.source.whole()).await? else {
+        return Ok(ExitCode::SUCCESS);
+    };
     // Whoever calls this program wants to know of a failure rather than to wait for the server's return.
-    let (client, _) = arguments.connection.options(None)?.reconnect_period(None).connect().await?;
+    let options = arguments.connection.options(None)?.reconnect_period(None);
+    let Some((client, _)) = cli::until_stopped(options.connect()).await? else {
+        return Ok(ExitCode::SUCCESS);
+    };
     let events = client.events();
     let mut sender = Sender { events, template, tickets: VecDeque::new(), client: client.clone() };
     let sending = async {
@@ -70,10 +75,7 @@ async fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
         }
         sender.finish().await
     };
-    tokio::select! {
-        sent = sending => sent?,
-        stopped = cli::stop_signal() => stopped.map_err(Failure::new)?,
-    }
+    cli::until_stopped(sending).await?;
     client.disconnect().await.map_err(Failure::new)?;
     Ok(ExitCode::SUCCESS)
 }

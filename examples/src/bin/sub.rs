@@ -58,12 +58,16 @@ async fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
         newline: !arguments.no_newline,
         left: arguments.count.unwrap_or(u64::MAX),
     };
-    let (client, messages) = options.connect().await?;
-    let result = tokio::select! {
-        result = receive(&client, messages, subscriptions, printer) => result,
-        () = after(arguments.timeout) => Ok(ExitCode::from(TIMED_OUT)),
-        stopped = cli::stop_signal() => stopped.map(|()| ExitCode::SUCCESS).map_err(Failure::new),
+    let Some((client, messages)) = cli::until_stopped(options.connect()).await? else {
+        return Ok(ExitCode::SUCCESS);
     };
+    let work = async {
+        tokio::select! {
+            result = receive(&client, messages, subscriptions, printer) => result,
+            () = after(arguments.timeout) => Ok(ExitCode::from(TIMED_OUT)),
+        }
+    };
+    let result = cli::until_stopped(work).await.map(|code| code.unwrap_or(ExitCode::SUCCESS));
     // Everything received is acknowledged; there is nothing else to wait for.
     client.disconnect().await.ok();
     result

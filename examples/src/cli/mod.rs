@@ -173,17 +173,9 @@ impl From<TlsConfigError> for Failure {
 }
 
 /// Runs a program to its end, and says in one line what went wrong, if something did.
-///
-/// Until the program looks for signals itself, one of them ends it here.
 pub fn run(program: &str, body: impl Future<Output = Result<ExitCode, Failure>>) -> ExitCode {
     let result = tokio::runtime::Runtime::new().map_err(Failure::new).and_then(|runtime| {
-        let result = runtime.block_on(async {
-            tokio::select! {
-                biased;
-                result = body => result,
-                stopped = stop_signal() => stopped.map(|()| ExitCode::SUCCESS).map_err(Failure::new),
-            }
-        });
+        let result = runtime.block_on(body);
         // Not waiting for a thread that still reads standard input.
         runtime.shutdown_background();
         result
@@ -194,8 +186,19 @@ pub fn run(program: &str, body: impl Future<Output = Result<ExitCode, Failure>>)
     })
 }
 
+/// What `future` gives, or `None` when the program is told to stop before.
+pub async fn until_stopped<T, E>(future: impl Future<Output = Result<T, E>>) -> Result<Option<T>, Failure>
+where
+    Failure: From<E>,
+{
+    tokio::select! {
+        output = future => Ok(Some(output?)),
+        stopped = stop_signal() => stopped.map(|()| None).map_err(Failure::new),
+    }
+}
+
 /// Waits for SIGINT or SIGTERM.
-pub async fn stop_signal() -> std::io::Result<()> {
+async fn stop_signal() -> std::io::Result<()> {
     #[cfg(unix)]
     {
         let mut term = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
