@@ -140,6 +140,8 @@ class Mosquitto(Process):
         config = [
             f"user {getpass.getuser()}",
             *access,
+            # 2.0.11 forgets a 3.1.1 subscriber's queue when a QoS 2 burst exceeds its window of 20, its own mosquitto_sub's too.
+            "max_inflight_messages 1000",
             "max_queued_messages 100000",
             f"listener {self._ports['tcp']} 127.0.0.1",
             f"listener {self._ports['tls']} 127.0.0.1", *tls,
