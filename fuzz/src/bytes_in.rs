@@ -126,7 +126,11 @@ impl<S: Side> Watched<S> {
     fn check_deadline(&mut self) {
         self.drain();
         let deadline = self.side.connection().deadline;
-        assert!(deadline.is_none_or(|deadline| deadline > self.now), "{deadline:?} is not after {:?}", self.now);
+        assert!(
+            deadline.is_none_or(|deadline| deadline > self.now),
+            "{deadline:?} is not after {:?}",
+            self.now
+        );
     }
 
     fn feed(&mut self, packet: &Packet, version: Version) {

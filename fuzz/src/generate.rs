@@ -5,10 +5,10 @@ use std::num::{NonZeroU16, NonZeroU32};
 use arbitrary::{Result, Unstructured};
 use mqttkit_codec::{
     AckProperties, Auth, AuthProperties, Binary, ConnAck, ConnAckProperties, Connect, ConnectProperties,
-    Delivery, Disconnect, DisconnectProperties, Message, Packet, PacketId, Properties, PropertySet, PubAck, PubComp,
-    PubRec, PubRel, Publish, PublishProperties, QoS, ReasonCode, RetainHandling, Str, SubAck, Subscribe,
-    SubscribeProperties, Subscription, TopicFilter, TopicName, UnsubAck, Unsubscribe, UnsubscribeProperties,
-    Version, Will, WillProperties,
+    Delivery, Disconnect, DisconnectProperties, Message, Packet, PacketId, Properties, PropertySet, PubAck,
+    PubComp, PubRec, PubRel, Publish, PublishProperties, QoS, ReasonCode, RetainHandling, Str, SubAck,
+    Subscribe, SubscribeProperties, Subscription, TopicFilter, TopicName, UnsubAck, Unsubscribe,
+    UnsubscribeProperties, Version, Will, WillProperties,
 };
 
 /// Sets each named property or leaves it out.
@@ -277,7 +277,11 @@ pub(crate) fn topic_text(from: &mut Unstructured<'_>, wildcards: bool) -> Result
         return from.arbitrary();
     }
     let level = |from: &mut Unstructured<'_>| -> Result<&str> {
-        if wildcards && from.ratio(1, 3)? { Ok(*from.choose(&["+", "#"])?) } else { Ok(*from.choose(&LEVELS)?) }
+        if wildcards && from.ratio(1, 3)? {
+            Ok(*from.choose(&["+", "#"])?)
+        } else {
+            Ok(*from.choose(&LEVELS)?)
+        }
     };
     let levels = (0..=from.int_in_range(0..=5)?).map(|_| level(from)).collect::<Result<Vec<_>>>()?;
     Ok(levels.join("/"))

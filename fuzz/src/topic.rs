@@ -56,7 +56,8 @@ fn run(from: &mut Unstructured<'_>) -> Result<()> {
         }
         assert_eq!((map.len(), map.is_empty()), (model.len(), model.is_empty()));
     }
-    let mut all: Vec<_> = map.iter().map(|(filter, &key, &value)| ((filter.into_owned(), key), value)).collect();
+    let mut all: Vec<_> =
+        map.iter().map(|(filter, &key, &value)| ((filter.into_owned(), key), value)).collect();
     all.sort();
     assert!(all.iter().map(|(k, v)| (k, v)).eq(&model), "{all:?} is not {model:?}");
     Ok(())
