@@ -5,7 +5,7 @@ use bytes::{Buf, BufMut, BytesMut};
 use crate::error::{DecodeCause, DecodeError, EncodeError};
 use crate::packet::{Body, EncodePacket, Packet, Publish, check_publish_flags};
 use crate::types::{PacketType, Version};
-use crate::wire::{MAX_VARINT, Varint, peek_varint, put_varint, varint_len};
+use crate::wire::{MAX_VARINT, Reader, Varint, error, peek_varint, put_varint, varint_len};
 
 /// The largest packet MQTT can express, in bytes: 5 of fixed header and 268,435,455 of body.
 pub const MAX_PACKET_SIZE: u32 = MAX_VARINT + 5;
@@ -70,24 +70,47 @@ impl Codec {
     ///
     /// The packet shares the memory of `input`; nothing is copied. However the bytes arrive, the packets and
     /// the error are the same. An error is the end of the stream: what follows in `input` has no meaning.
+    #[inline]
     pub fn decode(&mut self, input: &mut BytesMut) -> Result<Option<Packet>, DecodeError> {
-        let Some(header) = self.peek_header(input)? else { return Ok(None) };
-        if input.len() < header.total {
-            return Ok(None);
+        // A packet is large: each path writes it where it belongs, and the common one is straight.
+        match input.first() {
+            None => Ok(None),
+            Some(&first_byte) if first_byte >> 4 == PacketType::Publish as u8 => {
+                self.decode_publish(first_byte, input)
+            }
+            Some(&first_byte) => self.decode_rarer(first_byte, input),
         }
-        if let Some(empty) = match header.packet {
-            PacketType::PingReq => Some(Packet::PingReq),
-            PacketType::PingResp => Some(Packet::PingResp),
-            _ => None,
+    }
+
+    fn decode_publish(&self, first_byte: u8, input: &mut BytesMut) -> Result<Option<Packet>, DecodeError> {
+        const TYPE: PacketType = PacketType::Publish;
+        if let Err((cause, field)) = check_publish_flags(first_byte) {
+            return Err(error(cause, Some(TYPE), self.version, field, 0));
         }
-        .filter(|_| header.total == header.len)
+        let Some(size) = self.peek_size(TYPE, input)? else { return Ok(None) };
+        let frame = input.split_to(size.total).freeze();
+        let reader = Reader::new(frame, size.header, TYPE, self.version);
+        match Publish::read(first_byte, reader) {
+            Ok(publish) => Ok(Some(Packet::Publish(publish))),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn decode_rarer(&mut self, first_byte: u8, input: &mut BytesMut) -> Result<Option<Packet>, DecodeError> {
+        let packet = self.check_first_byte(first_byte)?;
+        let Some(size) = self.peek_size(packet, input)? else { return Ok(None) };
+        if size.total == size.header
+            && let Some(empty) = match packet {
+                PacketType::PingReq => Some(Packet::PingReq),
+                PacketType::PingResp => Some(Packet::PingResp),
+                _ => None,
+            }
         {
-            input.advance(header.total);
+            input.advance(size.total);
             return Ok(Some(empty));
         }
-        let first_byte = input[0];
-        let frame = input.split_to(header.total).freeze();
-        let packet = Packet::read(header.packet, first_byte, frame, header.len, self.version)?;
+        let frame = input.split_to(size.total).freeze();
+        let packet = Packet::read(packet, first_byte, Reader::new(frame, size.header, packet, self.version))?;
         if let Packet::Connect(connect) = &packet {
             self.version = connect.version;
         }
@@ -142,51 +165,48 @@ impl Codec {
         Ok(())
     }
 
-    /// Reads the fixed header and applies all that it alone can decide.
-    fn peek_header(&self, input: &[u8]) -> Result<Option<Header>, DecodeError> {
-        let Some(&first_byte) = input.first() else { return Ok(None) };
-        let error = |cause, packet, field, offset| {
-            Err(DecodeError { cause, packet, version: self.version, field, offset })
-        };
+    /// Checks the type and the flags of any packet but a PUBLISH.
+    #[inline]
+    fn check_first_byte(&self, first_byte: u8) -> Result<PacketType, DecodeError> {
+        let error = |cause, packet, field| Err(error(cause, packet, self.version, field, 0));
         let packet = match PacketType::from_first_byte(first_byte) {
             Some(PacketType::Auth) if !self.version.has_properties() => None,
             packet => packet,
         };
         let Some(packet) = packet else {
             let cause = DecodeCause::ReservedPacketType(first_byte >> 4);
-            return error(cause, None, "MQTT Control Packet type", 0);
+            return error(cause, None, "MQTT Control Packet type");
         };
         match packet.required_flags() {
-            None => {
-                if let Err((cause, field)) = check_publish_flags(first_byte) {
-                    return error(cause, Some(packet), field, 0);
-                }
-            }
             // [MQTT-2.1.3-1]; the reserved bits of MQTT 3.1 mean nothing, and its clients set DUP in a PUBREL
             Some(flags) if flags != first_byte & 0x0f && self.version != Version::V31 => {
-                return error(DecodeCause::InvalidFlags(first_byte & 0x0f), Some(packet), "Flags", 0);
+                error(DecodeCause::InvalidFlags(first_byte & 0x0f), Some(packet), "Flags")
             }
-            Some(_) => {}
+            _ => Ok(packet),
         }
-        let (body, len) = match peek_varint(&input[1..]) {
+    }
+
+    /// Reads the Remaining Length and holds it against the limit. `None` while the packet is not complete.
+    #[inline]
+    fn peek_size(&self, packet: PacketType, input: &[u8]) -> Result<Option<Size>, DecodeError> {
+        let error = |cause| Err(error(cause, Some(packet), self.version, "Remaining Length", 1));
+        let (body, len) = match peek_varint(input.get(1..).unwrap_or_default()) {
             Varint::Value(value, len) => (value, len),
             Varint::Incomplete => return Ok(None),
-            Varint::Bad(cause) => return error(cause, Some(packet), "Remaining Length", 1),
+            Varint::Bad(cause) => return error(cause),
         };
-        let header_len = 1 + len;
-        let size = header_len as u32 + body;
-        if size > self.max_incoming {
-            let cause = DecodeCause::PacketTooLarge { size, limit: self.max_incoming };
-            return error(cause, Some(packet), "Remaining Length", 1);
+        let header = 1 + len;
+        let total = header as u32 + body;
+        if total > self.max_incoming {
+            return error(DecodeCause::PacketTooLarge { size: total, limit: self.max_incoming });
         }
-        Ok(Some(Header { packet, len: header_len, total: size as usize }))
+        let total = total as usize;
+        Ok(if input.len() < total { None } else { Some(Size { header, total }) })
     }
 }
 
-struct Header {
-    packet: PacketType,
-    /// The length of the fixed header.
-    len: usize,
-    /// The length of the packet.
+/// The length of the fixed header, and of all of the packet.
+struct Size {
+    header: usize,
     total: usize,
 }

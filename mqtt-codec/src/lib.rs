@@ -7,7 +7,8 @@
 //! # Three layers, each usable alone
 //!
 //! * **Packets**: [`Packet`] and a type for each of the fifteen, one model for all versions. An older packet is one
-//!   whose properties are empty. Fields are shared spans of the buffer they were read from, nothing is copied.
+//!   whose properties are empty. Fields are shared spans of the buffer they were read from; only short strings
+//!   are copied, which is cheaper than to share them.
 //! * **[`Codec`]**: bytes to packets and back, a packet at a time, however the bytes arrive. Every error says which
 //!   rule was broken, in which field and at which byte: [`DecodeError`].
 //! * **[`ClientConnection`] and [`ServerConnection`]**: keep-alive, acknowledgements, packet identifiers, flow
@@ -92,6 +93,7 @@ extern crate std;
 mod codec;
 mod connection;
 mod error;
+mod field;
 mod message;
 mod packet;
 mod property;

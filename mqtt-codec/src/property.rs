@@ -10,6 +10,7 @@ use core::num::{NonZeroU16, NonZeroU32};
 use bytes::{BufMut, Bytes, BytesMut};
 
 use crate::error::{DecodeCause, EncodeError};
+use crate::field::Field;
 use crate::text::{self, Binary, Str};
 use crate::types::QoS;
 use crate::wire::{self, MAX_VARINT, Read, Reader, Varint, field_len, peek_varint, varint_len};
@@ -232,6 +233,7 @@ impl<P: PropertySet> Properties<P> {
         self.present &= !(1 << id);
     }
 
+    #[inline]
     pub(crate) fn read(reader: &mut Reader) -> Read<Self> {
         if !reader.version().has_properties() {
             return Ok(Self::new());
@@ -241,9 +243,9 @@ impl<P: PropertySet> Properties<P> {
             return Ok(Self::new());
         }
         let start = reader.position();
-        let raw = reader.span(len, "Properties")?;
-        match validate(&raw, P::PLACE) {
-            Ok(present) => Ok(Self { raw, present, set: PhantomData }),
+        let span = reader.span(len, "Properties")?;
+        match validate(reader.bytes(span.clone()), P::PLACE) {
+            Ok(present) => Ok(Self { raw: reader.share(span), present, set: PhantomData }),
             Err(Invalid { cause, id, at }) => Err(reader.error_at(cause, name(id), start + at)),
         }
     }
@@ -313,13 +315,13 @@ impl<P: PropertySet> Properties<P> {
         }
     }
 
-    fn bytes_at(&self, at: usize) -> Option<Bytes> {
+    fn field_at(&self, at: usize) -> Option<Field> {
         let len = usize::from(u16::from_be_bytes(self.raw.get(at..at + 2)?.try_into().ok()?));
-        (at + 2 + len <= self.raw.len()).then(|| self.raw.slice(at + 2..at + 2 + len))
+        (at + 2 + len <= self.raw.len()).then(|| Field::of(&self.raw, at + 2..at + 2 + len))
     }
 
     fn text_at(&self, at: usize) -> Option<Str> {
-        self.bytes_at(at).map(Str::from_checked)
+        self.field_at(at).map(Str::from_checked)
     }
 
     /// Replaces a property that may stand once.
@@ -353,7 +355,7 @@ fn validate(raw: &[u8], place: Places) -> Result<u64, Invalid> {
     while let Some(&id) = raw.get(at) {
         let invalid = |cause| Invalid { cause, id, at };
         // Identifiers are variable-byte integers, but all that exist take one byte.
-        let entry = entry(id).ok_or(invalid(DecodeCause::UnknownProperty(id)))?;
+        let Some(entry) = entry(id) else { return Err(invalid(DecodeCause::UnknownProperty(id))) };
         if entry.places & place == 0 {
             return Err(invalid(DecodeCause::PropertyNotAllowed(id)));
         }
@@ -365,9 +367,10 @@ fn validate(raw: &[u8], place: Places) -> Result<u64, Invalid> {
             data_at = Some(at);
         }
         let rest = &raw[at + 1..];
-        let len = value_len(entry.kind, rest).ok_or(invalid(DecodeCause::Truncated))?;
-        check_value(entry.kind, &rest[..len], id).map_err(invalid)?;
-        at += 1 + len;
+        match check_value(entry.kind, rest, id) {
+            Ok(len) => at += 1 + len,
+            Err(cause) => return Err(invalid(cause)),
+        }
     }
     // Authentication Data needs the method it belongs to.
     if let Some(at) = data_at
@@ -379,6 +382,7 @@ fn validate(raw: &[u8], place: Places) -> Result<u64, Invalid> {
 }
 
 /// How many bytes the value at the start of `rest` takes, if it is all there.
+#[inline]
 fn value_len(kind: Kind, rest: &[u8]) -> Option<usize> {
     let field = |rest: &[u8]| Some(2 + usize::from(u16::from_be_bytes([*rest.first()?, *rest.get(1)?])));
     let len = match kind {
@@ -396,29 +400,50 @@ fn value_len(kind: Kind, rest: &[u8]) -> Option<usize> {
     (len <= rest.len()).then_some(len)
 }
 
-fn check_value(kind: Kind, value: &[u8], id: u8) -> Result<(), DecodeCause> {
-    let in_range = match kind {
-        Kind::Flag => value[0] <= 1,
-        Kind::NonZeroU16 | Kind::NonZeroU32 => value.iter().any(|&byte| byte != 0),
-        Kind::U16 | Kind::U32 | Kind::Data => true,
-        Kind::NonZeroVarint => match peek_varint(value) {
-            Varint::Value(number, _) => number != 0,
-            Varint::Incomplete => return Err(DecodeCause::Truncated),
+/// Checks the value at the start of `rest`, and returns how many bytes it takes.
+#[inline]
+fn check_value(kind: Kind, rest: &[u8], id: u8) -> Result<usize, DecodeCause> {
+    const TRUNCATED: DecodeCause = DecodeCause::Truncated;
+    let fixed = |len| rest.get(..len).ok_or(TRUNCATED);
+    let (len, in_range) = match kind {
+        Kind::Flag => (1, fixed(1)?[0] <= 1),
+        Kind::U16 => (fixed(2)?.len(), true),
+        Kind::U32 => (fixed(4)?.len(), true),
+        Kind::NonZeroU16 => (2, fixed(2)? != [0; 2]),
+        Kind::NonZeroU32 => (4, fixed(4)? != [0; 4]),
+        Kind::NonZeroVarint => match peek_varint(rest) {
+            Varint::Value(number, len) => (len, number != 0),
+            Varint::Incomplete => return Err(TRUNCATED),
             Varint::Bad(cause) => return Err(cause),
         },
-        Kind::Text => return Ok(text::check(&value[2..])?),
+        Kind::Data => (field_len(split_field(rest).ok_or(TRUNCATED)?.0), true),
+        Kind::Text => {
+            let (text, _) = split_field(rest).ok_or(TRUNCATED)?;
+            text::check(text)?;
+            (field_len(text), true)
+        }
         Kind::Topic => {
-            text::check(&value[2..])?;
+            let (topic, _) = split_field(rest).ok_or(TRUNCATED)?;
+            text::check(topic)?;
             // [MQTT-3.3.2-14] no wildcards
-            value.len() > 2 && !value[2..].iter().any(|&byte| byte == b'+' || byte == b'#')
+            (field_len(topic), !topic.is_empty() && !topic.iter().any(|&byte| byte == b'+' || byte == b'#'))
         }
         Kind::Pair => {
-            let name_len = usize::from(u16::from_be_bytes([value[0], value[1]]));
-            text::check(&value[2..2 + name_len])?;
-            return Ok(text::check(&value[4 + name_len..])?);
+            let (name, rest) = split_field(rest).ok_or(TRUNCATED)?;
+            let (value, _) = split_field(rest).ok_or(TRUNCATED)?;
+            text::check(name)?;
+            text::check(value)?;
+            (field_len(name) + field_len(value), true)
         }
     };
-    if in_range { Ok(()) } else { Err(DecodeCause::InvalidPropertyValue(id)) }
+    if in_range { Ok(len) } else { Err(DecodeCause::InvalidPropertyValue(id)) }
+}
+
+/// The length-prefixed field at the start of `rest`, and what follows it.
+#[inline]
+fn split_field(rest: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (&prefix, rest) = rest.split_first_chunk()?;
+    rest.split_at_checked(u16::from_be_bytes(prefix).into())
 }
 
 /// One getter and one setter for each property of a set.
@@ -503,7 +528,7 @@ macro_rules! accessors {
     (@ topic $(#[$doc:meta])* $get:ident $with:ident $id:literal) => {
         $(#[$doc])*
         pub fn $get(&self) -> Option<crate::TopicName> {
-            crate::TopicName::from_wire(self.bytes_at(self.value($id)?)?).ok()
+            self.field_at(self.value($id)?).map(crate::TopicName::from_checked)
         }
 
         $(#[$doc])*
@@ -520,7 +545,7 @@ macro_rules! accessors {
     (@ data $(#[$doc:meta])* $get:ident $with:ident $id:literal) => {
         $(#[$doc])*
         pub fn $get(&self) -> Option<Binary> {
-            self.bytes_at(self.value($id)?).map(Binary::from_checked)
+            self.field_at(self.value($id)?).map(Binary::from_checked)
         }
 
         $(#[$doc])*

@@ -1,9 +1,13 @@
 //! Primitive reads and writes: integers, variable-byte integers, strings, binary data.
 
+use core::ops::Range;
+
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 
 use crate::error::{DecodeCause, DecodeError};
+use crate::field::Field;
 use crate::text::{self, Binary, Str, TextError};
+use crate::topic::{TopicName, check_name};
 use crate::types::{PacketId, PacketType, Version};
 
 /// The largest value of a variable-byte integer, and so the largest Remaining Length.
@@ -20,7 +24,17 @@ pub(crate) enum Varint {
 }
 
 /// Reads a variable-byte integer from the start of `bytes`.
+#[inline]
 pub(crate) fn peek_varint(bytes: &[u8]) -> Varint {
+    // One byte or two, nearly always.
+    match *bytes {
+        [byte @ ..=0x7f, ..] => Varint::Value(byte.into(), 1),
+        [low, high @ 1..=0x7f, ..] => Varint::Value(u32::from(low & 0x7f) | u32::from(high) << 7, 2),
+        _ => peek_any_varint(bytes),
+    }
+}
+
+fn peek_any_varint(bytes: &[u8]) -> Varint {
     let mut value = 0u32;
     for (index, &byte) in bytes.iter().take(4).enumerate() {
         value |= u32::from(byte & 0x7f) << (7 * index);
@@ -64,6 +78,19 @@ pub(crate) fn put_field(out: &mut BytesMut, field: &[u8]) {
     out.put_slice(field);
 }
 
+/// Puts an error together, out of the way of packets that are right.
+#[cold]
+#[inline(never)]
+pub(crate) fn error(
+    cause: DecodeCause,
+    packet: Option<PacketType>,
+    version: Version,
+    field: &'static str,
+    offset: usize,
+) -> DecodeError {
+    DecodeError { cause, packet, version, field, offset: offset as u32 }
+}
+
 /// Walks the fields of one complete packet, handing out spans of it.
 pub(crate) struct Reader {
     frame: Bytes,
@@ -76,6 +103,7 @@ pub(crate) type Read<T> = Result<T, DecodeError>;
 
 impl Reader {
     /// `frame` is a whole packet, of which `pos` bytes, the fixed header, have been read.
+    #[inline]
     pub(crate) fn new(frame: Bytes, pos: usize, packet: PacketType, version: Version) -> Self {
         Self { frame, pos, packet, version }
     }
@@ -98,37 +126,41 @@ impl Reader {
     }
 
     /// An error about the field that starts at the current position.
-    #[cold]
+    #[inline]
     pub(crate) fn error(&self, cause: DecodeCause, field: &'static str) -> DecodeError {
         self.error_at(cause, field, self.pos)
     }
 
-    #[cold]
+    #[inline]
     pub(crate) fn error_at(&self, cause: DecodeCause, field: &'static str, offset: usize) -> DecodeError {
-        DecodeError { cause, packet: Some(self.packet), version: self.version, field, offset: offset as u32 }
+        // Not by reference to the reader, which could not be kept in registers then.
+        error(cause, Some(self.packet), self.version, field, offset)
     }
 
+    #[inline]
     fn take(&mut self, len: usize, field: &'static str) -> Read<&[u8]> {
         let end = self.pos + len;
-        if end > self.frame.len() {
+        let Some(bytes) = self.frame.get(self.pos..end) else {
             return Err(self.error(DecodeCause::Truncated, field));
-        }
-        let start = self.pos;
+        };
         self.pos = end;
-        Ok(&self.frame[start..end])
+        Ok(bytes)
     }
 
+    #[inline]
     pub(crate) fn u8(&mut self, field: &'static str) -> Read<u8> {
         Ok(self.take(1, field)?[0])
     }
 
+    #[inline]
     pub(crate) fn u16(&mut self, field: &'static str) -> Read<u16> {
         let bytes = self.take(2, field)?;
         Ok(u16::from_be_bytes([bytes[0], bytes[1]]))
     }
 
+    #[inline]
     pub(crate) fn varint(&mut self, field: &'static str) -> Read<u32> {
-        match peek_varint(&self.frame[self.pos..]) {
+        match peek_varint(self.peek_rest()) {
             Varint::Value(value, len) => {
                 self.pos += len;
                 Ok(value)
@@ -138,6 +170,7 @@ impl Reader {
         }
     }
 
+    #[inline]
     pub(crate) fn packet_id(&mut self) -> Read<PacketId> {
         const FIELD: &str = "Packet Identifier";
         let at = self.pos;
@@ -146,39 +179,80 @@ impl Reader {
         PacketId::new(id).ok_or_else(|| self.error_at(DecodeCause::ZeroPacketId, FIELD, at))
     }
 
-    /// A span of the frame, which shares its memory; none is pinned for an empty one.
-    pub(crate) fn span(&mut self, len: usize, field: &'static str) -> Read<Bytes> {
+    /// A span of the frame.
+    #[inline]
+    pub(crate) fn span(&mut self, len: usize, field: &'static str) -> Read<Range<usize>> {
         let start = self.pos;
         self.take(len, field)?;
-        Ok(if len == 0 { Bytes::new() } else { self.frame.slice(start..start + len) })
+        Ok(start..start + len)
     }
 
-    /// A length-prefixed field.
-    pub(crate) fn field(&mut self, field: &'static str) -> Read<Bytes> {
-        let start = self.pos;
-        let len = usize::from(self.u16(field)?);
-        self.span(len, field).map_err(|error| DecodeError { offset: start as u32, ..error })
+    /// The span of a length-prefixed field, without the prefix. Its errors are about the whole field.
+    #[inline]
+    pub(crate) fn field(&mut self, field: &'static str) -> Read<Range<usize>> {
+        if let Some((&prefix, rest)) = self.peek_rest().split_first_chunk() {
+            let (start, len) = (self.pos + 2, usize::from(u16::from_be_bytes(prefix)));
+            if len <= rest.len() {
+                self.pos = start + len;
+                return Ok(start..start + len);
+            }
+        }
+        Err(self.error(DecodeCause::Truncated, field))
     }
 
+    /// The bytes of a span that was read.
+    #[inline]
+    pub(crate) fn bytes(&self, span: Range<usize>) -> &[u8] {
+        self.frame.get(span).unwrap_or_default()
+    }
+
+    /// The bytes of a span, sharing the frame's memory; none is pinned for an empty one.
+    #[inline]
+    pub(crate) fn share(&self, span: Range<usize>) -> Bytes {
+        if span.is_empty() { Bytes::new() } else { self.frame.slice(span) }
+    }
+
+    /// The bytes of a field whose span was read.
+    #[inline]
+    pub(crate) fn share_field(&self, span: Range<usize>) -> Field {
+        Field::of(&self.frame, span)
+    }
+
+    #[inline]
     pub(crate) fn string(&mut self, field: &'static str) -> Read<Str> {
         let start = self.pos;
-        let bytes = self.field(field)?;
-        match text::check(&bytes) {
-            Ok(()) => Ok(Str::from_checked(bytes)),
+        let span = self.field(field)?;
+        match text::check(self.bytes(span.clone())) {
+            Ok(()) => Ok(Str::from_checked(self.share_field(span))),
             Err(error) => Err(self.error_at(error.into(), field, start)),
         }
     }
 
+    /// A topic name; an empty one is not refused here.
+    #[inline]
+    pub(crate) fn topic(&mut self, field: &'static str) -> Read<TopicName> {
+        let start = self.pos;
+        let span = self.field(field)?;
+        match check_name(self.bytes(span.clone())) {
+            Ok(()) => Ok(TopicName::from_checked(self.share_field(span))),
+            Err(error) => Err(self.error_at(error.into(), field, start)),
+        }
+    }
+
+    #[inline]
     pub(crate) fn binary(&mut self, field: &'static str) -> Read<Binary> {
-        self.field(field).map(Binary::from_checked)
+        let span = self.field(field)?;
+        Ok(Binary::from_checked(self.share_field(span)))
     }
 
     /// Everything that is left, unread.
+    #[inline]
     pub(crate) fn peek_rest(&self) -> &[u8] {
-        &self.frame[self.pos..]
+        self.frame.get(self.pos..).unwrap_or_default()
     }
 
     /// Everything that is left, as the packet's last field.
+    #[inline]
     pub(crate) fn into_rest(mut self) -> Bytes {
         if self.remaining() == 0 {
             return Bytes::new();

@@ -1,6 +1,6 @@
 //! CONNECT: the first packet of a connection, the only one that says which version it is.
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::{BufMut, BytesMut};
 
 use super::{Body, fixed_first_byte};
 use crate::error::{DecodeCause, EncodeError};
@@ -146,16 +146,17 @@ fn read_version(reader: &mut Reader) -> Read<(Version, bool)> {
     let name = reader.field(NAME)?;
     let at = reader.position();
     // [MQTT-3.1.2-1]
-    let known = name.as_ref() == b"MQTT" || name.as_ref() == b"MQIsdp";
-    if !known {
-        return Err(reader.error_at(DecodeCause::UnknownProtocolName, NAME, start));
-    }
+    let is_v31 = match reader.bytes(name) {
+        b"MQTT" => false,
+        b"MQIsdp" => true,
+        _ => return Err(reader.error_at(DecodeCause::UnknownProtocolName, NAME, start)),
+    };
     let level = reader.u8(LEVEL)?;
     // [MQTT-3.1.2-2]
-    match (name.as_ref(), level & !BRIDGE, level & BRIDGE != 0) {
-        (b"MQIsdp", 3, bridge) => Ok((Version::V31, bridge)),
-        (b"MQTT", 4, bridge) => Ok((Version::V311, bridge)),
-        (b"MQTT", 5, false) => Ok((Version::V5, false)),
+    match (is_v31, level & !BRIDGE, level & BRIDGE != 0) {
+        (true, 3, bridge) => Ok((Version::V31, bridge)),
+        (false, 4, bridge) => Ok((Version::V311, bridge)),
+        (false, 5, false) => Ok((Version::V5, false)),
         _ => Err(reader.error_at(DecodeCause::UnsupportedProtocolLevel(level), LEVEL, at)),
     }
 }
@@ -177,10 +178,8 @@ fn read_client_id(reader: &mut Reader, clean_start: bool) -> Read<Str> {
 /// Reads a topic name that must not be empty.
 fn read_topic(reader: &mut Reader, field: &'static str) -> Read<TopicName> {
     let at = reader.position();
-    let bytes = reader.field(field)?;
-    let topic = TopicName::from_wire(bytes)
-        .and_then(|topic| if topic.is_aliased() { Err(TopicError::Empty) } else { Ok(topic) });
-    topic.map_err(|error| reader.error_at(error.into(), field, at))
+    let topic = reader.topic(field)?;
+    if topic.is_aliased() { Err(reader.error_at(TopicError::Empty.into(), field, at)) } else { Ok(topic) }
 }
 
 impl Body for Connect {
@@ -291,7 +290,7 @@ impl Will {
     pub fn detached(&self) -> Self {
         Self {
             topic: self.topic.detached(),
-            payload: Binary::from_checked(Bytes::copy_from_slice(&self.payload)),
+            payload: self.payload.detached(),
             qos: self.qos,
             retain: self.retain,
             properties: self.properties.detached(),

@@ -2,6 +2,7 @@
 
 use core::fmt;
 use core::marker::PhantomData;
+use core::ops::Range;
 
 use bytes::{Bytes, BytesMut};
 
@@ -29,13 +30,13 @@ pub trait ListItem: sealed::Entry {}
 impl<T: sealed::Entry> ListItem for T {}
 
 pub(crate) mod sealed {
-    use super::{Bytes, BytesMut};
+    use super::{Bytes, BytesMut, Range};
 
     pub trait Entry: Sized {
         /// The length of the entry at the start of these bytes, if it is all there.
         fn len_at(raw: &[u8]) -> Option<usize>;
-        /// Reads an entry of which `len_at` gave the length and which was checked before.
-        fn read_checked(entry: Bytes) -> Option<Self>;
+        /// Reads the entry in this span, of which `len_at` gave the length and which was checked before.
+        fn read_checked(raw: &Bytes, span: Range<usize>) -> Option<Self>;
         fn put(&self, out: &mut BytesMut);
     }
 }
@@ -59,9 +60,9 @@ impl<T: ListItem> List<T> {
         let mut pos = 0;
         core::iter::from_fn(move || {
             let len = T::len_at(self.raw.get(pos..)?)?;
-            let entry = self.raw.slice(pos..pos + len);
+            let span = pos..pos + len;
             pos += len;
-            T::read_checked(entry)
+            T::read_checked(&self.raw, span)
         })
     }
 

@@ -10,7 +10,7 @@ mod publish;
 mod subscribe;
 mod unsubscribe;
 
-use bytes::{Bytes, BytesMut};
+use bytes::BytesMut;
 
 use crate::error::{DecodeCause, EncodeError};
 use crate::types::{PacketId, PacketType, Version};
@@ -132,15 +132,8 @@ impl Packet {
         }
     }
 
-    /// Reads the body of a complete packet; the fixed header, `header_len` bytes, has been checked.
-    pub(crate) fn read(
-        packet: PacketType,
-        first_byte: u8,
-        frame: Bytes,
-        header_len: usize,
-        version: Version,
-    ) -> Read<Self> {
-        let reader = Reader::new(frame, header_len, packet, version);
+    /// Reads the body of a complete packet; the fixed header has been checked.
+    pub(crate) fn read(packet: PacketType, first_byte: u8, reader: Reader) -> Read<Self> {
         Ok(match packet {
             PacketType::Publish => Self::Publish(Publish::read(first_byte, reader)?),
             PacketType::PubAck => Self::PubAck(PubAck::read(reader)?),

@@ -5,7 +5,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 use super::Body;
 use crate::error::{DecodeCause, EncodeError};
 use crate::property::PublishProperties;
-use crate::topic::TopicName;
+use crate::topic::{TopicName, check_name};
 use crate::types::{PacketId, PacketType, QoS, Version};
 use crate::wire::{Read, Reader, field_len, put_field};
 
@@ -85,26 +85,32 @@ impl Publish {
         }
     }
 
+    #[expect(clippy::inline_always, reason = "it has one caller, and its result is large to move")]
+    #[inline(always)]
     pub(crate) fn read(first_byte: u8, mut reader: Reader) -> Read<Self> {
-        let qos = check_flags(first_byte).map_err(|(cause, field)| reader.error_at(cause, field, 0))?;
+        let qos = match check_flags(first_byte) {
+            Ok(qos) => qos,
+            Err((cause, field)) => return Err(reader.error_at(cause, field, 0)),
+        };
         let at = reader.position();
-        let topic_bytes = reader.field(TOPIC)?;
-        let topic =
-            TopicName::from_wire(topic_bytes).map_err(|error| reader.error_at(error.into(), TOPIC, at))?;
+        let topic = reader.field(TOPIC)?;
+        if let Err(error) = check_name(reader.bytes(topic.clone())) {
+            return Err(reader.error_at(error.into(), TOPIC, at));
+        }
         let delivery = match qos {
             QoS::AtMostOnce => Delivery::AtMostOnce,
             QoS::AtLeastOnce => Delivery::AtLeastOnce(reader.packet_id()?),
             QoS::ExactlyOnce => Delivery::ExactlyOnce(reader.packet_id()?),
         };
         let properties = PublishProperties::read(&mut reader)?;
-        if topic.is_aliased() && !properties.has(0x23) {
+        if topic.is_empty() && !properties.has(0x23) {
             return Err(reader.error_at(DecodeCause::MissingTopic, TOPIC, at));
         }
         Ok(Self {
             dup: first_byte & DUP != 0,
             retain: first_byte & RETAIN != 0,
             delivery,
-            topic,
+            topic: TopicName::from_checked(reader.share_field(topic)),
             properties,
             payload: reader.into_rest(),
         })

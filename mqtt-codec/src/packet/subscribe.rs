@@ -1,10 +1,13 @@
 //! SUBSCRIBE and SUBACK.
 
+use core::ops::Range;
+
 use bytes::{BufMut, Bytes, BytesMut};
 
 use super::list::sealed::Entry;
 use super::{Body, List, check_reason, fixed_first_byte};
 use crate::error::{DecodeCause, EncodeError};
+use crate::field::Field;
 use crate::property::{AckProperties, SubscribeProperties};
 use crate::reason::ReasonCode;
 use crate::topic::{TopicFilter, check_filter};
@@ -100,10 +103,10 @@ impl Entry for Subscription {
         (len <= raw.len()).then_some(len)
     }
 
-    fn read_checked(entry: Bytes) -> Option<Self> {
-        let (&options, _) = entry.split_last()?;
-        let options = SubscriptionOptions::from_byte(options).ok()?;
-        Some(Self { filter: TopicFilter::from_checked(entry.slice(2..entry.len() - 1)), options })
+    fn read_checked(raw: &Bytes, Range { start, end }: Range<usize>) -> Option<Self> {
+        let options = SubscriptionOptions::from_byte(*raw.get(end - 1)?).ok()?;
+        let filter = TopicFilter::from_checked(Field::of(raw, start + 2..end - 1));
+        Some(Self { filter, options })
     }
 
     fn put(&self, out: &mut BytesMut) {
@@ -198,9 +201,15 @@ impl Body for Subscribe {
             self.properties.write(out);
             out.put_slice(self.subscriptions.as_bytes());
         } else {
-            for Subscription { filter, options } in self.subscriptions.iter() {
-                put_field(out, filter.as_bytes());
-                out.put_u8(options.qos.as_u8());
+            // Of the options a QoS is all there is.
+            let mut rest = self.subscriptions.as_bytes();
+            while let Some((entry, behind)) =
+                Subscription::len_at(rest).and_then(|len| rest.split_at_checked(len))
+                && let Some((options, filter)) = entry.split_last()
+            {
+                out.put_slice(filter);
+                out.put_u8(options & 3);
+                rest = behind;
             }
         }
     }
@@ -242,8 +251,8 @@ impl Entry for ReasonCode {
         (!raw.is_empty()).then_some(1)
     }
 
-    fn read_checked(entry: Bytes) -> Option<Self> {
-        Self::from_u8(*entry.first()?)
+    fn read_checked(raw: &Bytes, span: Range<usize>) -> Option<Self> {
+        Self::from_u8(*raw.get(span.start)?)
     }
 
     fn put(&self, out: &mut BytesMut) {

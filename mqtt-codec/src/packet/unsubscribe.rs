@@ -1,11 +1,14 @@
 //! UNSUBSCRIBE and UNSUBACK.
 
+use core::ops::Range;
+
 use bytes::{BufMut, Bytes, BytesMut};
 
 use super::list::sealed::Entry;
 use super::subscribe::{check_reasons, read_reasons};
 use super::{Body, List, fixed_first_byte};
 use crate::error::{DecodeCause, EncodeError};
+use crate::field::Field;
 use crate::property::{AckProperties, UnsubscribeProperties};
 use crate::reason::ReasonCode;
 use crate::topic::{TopicFilter, check_filter};
@@ -58,8 +61,8 @@ impl Entry for TopicFilter {
         (len <= raw.len()).then_some(len)
     }
 
-    fn read_checked(entry: Bytes) -> Option<Self> {
-        Some(Self::from_checked(entry.slice(2..)))
+    fn read_checked(raw: &Bytes, Range { start, end }: Range<usize>) -> Option<Self> {
+        Some(Self::from_checked(Field::of(raw, start + 2..end)))
     }
 
     fn put(&self, out: &mut BytesMut) {

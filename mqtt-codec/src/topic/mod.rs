@@ -6,6 +6,7 @@ use core::fmt;
 
 use bytes::Bytes;
 
+use crate::field::Field;
 use crate::text::{self, Str, TextError};
 
 pub use filter_map::FilterMap;
@@ -134,10 +135,10 @@ impl TopicName {
         self.0
     }
 
-    /// Checks a name that is known to be at most 65,535 bytes; an empty one is not refused here.
-    pub(crate) fn from_wire(bytes: Bytes) -> Result<Self, TopicError> {
-        check_name(&bytes)?;
-        Ok(Self(Str::from_checked(bytes)))
+    /// Takes bytes that `check_name` has passed.
+    #[inline]
+    pub(crate) const fn from_checked(bytes: Field) -> Self {
+        Self(Str::from_checked(bytes))
     }
 }
 
@@ -192,7 +193,8 @@ impl TopicFilter {
         self.0
     }
 
-    pub(crate) const fn from_checked(bytes: Bytes) -> Self {
+    #[inline]
+    pub(crate) const fn from_checked(bytes: Field) -> Self {
         Self(Str::from_checked(bytes))
     }
 }
@@ -218,18 +220,16 @@ pub fn matches(filter: &str, topic: &str) -> bool {
 }
 
 /// The rules for a name, but for its length.
-fn check_name(bytes: &[u8]) -> Result<(), TopicError> {
-    let mut odd = 0u8;
-    for &byte in bytes {
-        let wildcard = u8::from(byte == b'+') | u8::from(byte == b'#');
-        odd |= (byte & 0x80) | u8::from(byte == 0) | (wildcard << 1);
-    }
-    if odd == 0 {
-        return Ok(());
-    }
+#[inline]
+pub(crate) fn check_name(bytes: &[u8]) -> Result<(), TopicError> {
+    if text::is_plain::<true>(bytes) { Ok(()) } else { check_name_slowly(bytes) }
+}
+
+#[cold]
+fn check_name_slowly(bytes: &[u8]) -> Result<(), TopicError> {
     text::check(bytes)?;
     // [MQTT-3.3.2-2]
-    if odd & 2 != 0 { Err(TopicError::WildcardInName) } else { Ok(()) }
+    if bytes.contains(&b'+') || bytes.contains(&b'#') { Err(TopicError::WildcardInName) } else { Ok(()) }
 }
 
 pub(crate) fn check_filter(bytes: &[u8]) -> Result<(), TopicError> {
