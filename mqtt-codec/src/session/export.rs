@@ -79,11 +79,7 @@ impl Session {
             Received::Delivered => (id, Incoming::Delivered),
             Received::Accepted => (id, Incoming::Acknowledged),
         });
-        SessionState {
-            outgoing: outgoing.collect(),
-            incoming: incoming.collect(),
-            discarded: self.discarded,
-        }
+        SessionState { outgoing: outgoing.collect(), incoming: incoming.collect(), discarded: self.discarded }
     }
 
     /// The session that was exported.
