@@ -39,3 +39,6 @@ pub const TARGETS: [(&str, Body); 9] = [
 ];
 
 const VERSIONS: [Version; 3] = [Version::V31, Version::V311, Version::V5];
+
+#[cfg(test)]
+mod tests;

@@ -18,6 +18,7 @@ use mqttkit_codec::{
 };
 
 use self::model::{Flow, Way};
+use crate::generate;
 
 /// Runs the script in `data`, then lets both sides finish.
 pub fn pair(data: &[u8]) {
@@ -136,8 +137,8 @@ impl Pair {
 
     fn step(&mut self, from: &mut Unstructured<'_>) -> Result<()> {
         match from.int_in_range(0..=15)? {
-            0..=2 => self.publish(Way::Up, generate_qos(from)?, *from.choose(&TOPICS)?, from.ratio(1, 16)?),
-            3..=5 => self.publish(Way::Down, generate_qos(from)?, *from.choose(&TOPICS)?, from.ratio(1, 16)?),
+            0..=2 => self.publish(Way::Up, generate::qos(from)?, from.choose(&TOPICS)?, from.ratio(1, 16)?),
+            3..=5 => self.publish(Way::Down, generate::qos(from)?, from.choose(&TOPICS)?, from.ratio(1, 16)?),
             6 => self.deliver(Way::Up, from.arbitrary::<u8>()?.into()),
             7 => self.deliver(Way::Down, from.arbitrary::<u8>()?.into()),
             8 => {
@@ -288,8 +289,8 @@ impl Pair {
         match event {
             ClientEvent::Connected { lost, .. } => {
                 self.client_connected = true;
-                let lost = lost.into_iter().map(|(id, message)| (id, message.payload)).collect();
-                self.up.flow.lost(lost);
+                let lost: Vec<_> = lost.into_iter().map(|(id, message)| (id, message.payload)).collect();
+                self.up.flow.lost(&lost);
             }
             ClientEvent::Publish { message, dup, token } => self.receive(Way::Down, &message, dup, token),
             ClientEvent::Acknowledged { packet_id, reason } => self.up.flow.acknowledged(packet_id, reason),
@@ -461,10 +462,6 @@ const TOPICS: [&str; 5] = ["t", "topic/one", "topic/two", "topic/three", "topic/
 
 fn connect(version: Version) -> Connect {
     Connect::new(version, Str::try_from("c").expect("a name"))
-}
-
-fn generate_qos(from: &mut Unstructured<'_>) -> Result<QoS> {
-    crate::generate::qos(from)
 }
 
 fn take(from: &mut Transmit, to: &mut VecDeque<u8>) {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use mqttkit_codec::{Packet, QoS, Will};
+use mqttkit_codec::{Packet, PacketId, QoS, Will};
 
 /// The value of each field, as bytes.
 pub(super) type Fields = BTreeMap<&'static str, Vec<u8>>;
@@ -14,7 +14,7 @@ pub(super) fn fields(packet: &Packet) -> Fields {
         fields.insert(name, value.to_vec());
     };
     put("type", &[packet.packet_type() as u8]);
-    put("id", &packet.packet_id().map_or(0, |id| id.get()).to_be_bytes());
+    put("id", &packet.packet_id().map_or(0, PacketId::get).to_be_bytes());
     match packet {
         Packet::Connect(connect) => {
             put("clean", &[connect.clean_start.into()]);

@@ -145,7 +145,7 @@ impl Flow {
     }
 
     /// A new connection has begun; these messages were given back because the session was gone.
-    pub(super) fn lost(&mut self, lost: Vec<(PacketId, Bytes)>) {
+    pub(super) fn lost(&mut self, lost: &[(PacketId, Bytes)]) {
         let numbers = lost.iter().map(|(id, payload)| {
             let number = self.in_flight.remove(id).expect("it names a message in flight");
             assert_eq!(&self.records[number].message.payload, payload);
