@@ -109,6 +109,13 @@ impl Codec {
             input.advance(size.total);
             return Ok(Some(empty));
         }
+        // An acknowledgement of two bytes, which most are, needs no share of the buffer.
+        if let Some(&[high, low]) = input.get(size.header..size.total)
+            && let Some(ack) = Packet::short_ack(packet, u16::from_be_bytes([high, low]))
+        {
+            input.advance(size.total);
+            return Ok(Some(ack));
+        }
         let frame = input.split_to(size.total).freeze();
         let packet = Packet::read(packet, first_byte, Reader::new(frame, size.header, packet, self.version))?;
         if let Packet::Connect(connect) = &packet {
@@ -128,6 +135,10 @@ impl Codec {
     /// What the version does not have, properties above all, is left out; a packet it does not have is an
     /// error. A CONNECT is written in its own version.
     pub fn encode<P: EncodePacket>(&self, packet: &P, out: &mut BytesMut) -> Result<(), EncodeError> {
+        packet.encode(self, out)
+    }
+
+    pub(crate) fn encode_body<B: Body>(&self, packet: &B, out: &mut BytesMut) -> Result<(), EncodeError> {
         packet.check(self.version)?;
         let body_len = packet.body_len(self.version);
         self.put_header(packet.first_byte(), body_len, body_len, out)?;
@@ -147,6 +158,7 @@ impl Codec {
     }
 
     /// Writes the fixed header of a packet with `body_len` bytes and makes room for `reserve` of them.
+    #[inline]
     fn put_header(
         &self,
         first_byte: u8,

@@ -119,7 +119,8 @@ const fn oddities<const NAME: bool>(word: u64) -> u64 {
     if NAME {
         // The wildcards differ in one bit; with it set, what they have in common becomes 0.
         let difference = (b'+' ^ b'#') as u64;
-        odds |= ((word | difference * EACH) ^ (b'+' | b'#') as u64 * EACH).wrapping_sub(EACH);
+        let common = (b'+' | b'#') as u64;
+        odds |= ((word | (difference * EACH)) ^ (common * EACH)).wrapping_sub(EACH);
     }
     odds
 }

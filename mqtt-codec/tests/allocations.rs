@@ -1,5 +1,7 @@
 //! What is decoded and encoded without allocation, counted by the allocator of this program.
 
+#![allow(clippy::unwrap_used)]
+
 use allocation_counter::measure;
 use bytes::BytesMut;
 use mqttkit_codec::{

@@ -77,6 +77,16 @@ impl<T: ListItem> List<T> {
         Self { raw, len, item: PhantomData }
     }
 
+    /// The bytes of each entry.
+    pub(crate) fn raw_entries(&self) -> impl Iterator<Item = &[u8]> {
+        let mut rest = &self.raw[..];
+        core::iter::from_fn(move || {
+            let (entry, behind) = rest.split_at_checked(T::len_at(rest)?)?;
+            rest = behind;
+            Some(entry)
+        })
+    }
+
     pub(crate) fn as_bytes(&self) -> &[u8] {
         &self.raw
     }

@@ -12,6 +12,7 @@ mod unsubscribe;
 
 use bytes::BytesMut;
 
+use crate::codec::Codec;
 use crate::error::{DecodeCause, EncodeError};
 use crate::types::{PacketId, PacketType, Version};
 use crate::wire::{Read, Reader};
@@ -68,7 +69,7 @@ pub trait EncodePacket: sealed::Body {}
 impl<T: sealed::Body> EncodePacket for T {}
 
 pub(crate) mod sealed {
-    use super::{BytesMut, EncodeError, Version};
+    use super::{BytesMut, Codec, EncodeError, Version};
 
     /// The body of a packet: what follows the fixed header.
     pub trait Body {
@@ -80,6 +81,14 @@ pub(crate) mod sealed {
         fn body_len(&self, version: Version) -> usize;
         /// Writes the body.
         fn write_body(&self, version: Version, out: &mut BytesMut);
+
+        /// Writes all of the packet. [`Packet`](super::Packet) finds out only once here which one it is.
+        fn encode(&self, codec: &Codec, out: &mut BytesMut) -> Result<(), EncodeError>
+        where
+            Self: Sized,
+        {
+            codec.encode_body(self, out)
+        }
     }
 }
 
@@ -156,6 +165,18 @@ impl Packet {
             PacketType::ConnAck => Self::ConnAck(ConnAck::read(reader)?),
             PacketType::Disconnect => Self::Disconnect(Disconnect::read(reader)?),
             PacketType::Auth => Self::Auth(Auth::read(reader)?),
+        })
+    }
+
+    /// An acknowledgement that is nothing but this identifier, if it is one that can be.
+    pub(crate) fn short_ack(packet: PacketType, packet_id: u16) -> Option<Self> {
+        let id = PacketId::new(packet_id)?;
+        Some(match packet {
+            PacketType::PubAck => Self::PubAck(PubAck::new(id)),
+            PacketType::PubRec => Self::PubRec(PubRec::new(id)),
+            PacketType::PubRel => Self::PubRel(PubRel::new(id)),
+            PacketType::PubComp => Self::PubComp(PubComp::new(id)),
+            _ => return None,
         })
     }
 }
@@ -241,6 +262,10 @@ impl Body for Packet {
 
     fn write_body(&self, version: Version, out: &mut BytesMut) {
         with_body!(self, body => body.write_body(version, out));
+    }
+
+    fn encode(&self, codec: &Codec, out: &mut BytesMut) -> Result<(), EncodeError> {
+        with_body!(self, body => body.encode(codec, out))
     }
 }
 

@@ -60,6 +60,8 @@ pub enum RetainHandling {
     DoNotSend = 2,
 }
 
+const NO_LOCAL: u8 = 0x04;
+
 impl SubscriptionOptions {
     /// Only a QoS.
     pub const fn new(qos: QoS) -> Self {
@@ -68,7 +70,7 @@ impl SubscriptionOptions {
 
     const fn to_byte(self) -> u8 {
         self.qos.as_u8()
-            | (self.no_local as u8) << 2
+            | if self.no_local { NO_LOCAL } else { 0 }
             | (self.retain_as_published as u8) << 3
             | (self.retain_handling as u8) << 4
     }
@@ -85,7 +87,7 @@ impl SubscriptionOptions {
             2 => RetainHandling::DoNotSend,
             _ => return Err(DecodeCause::InvalidRetainHandling),
         };
-        let no_local = byte & 0x04 != 0;
+        let no_local = byte & NO_LOCAL != 0;
         Ok(Self { qos, no_local, retain_as_published: byte & 0x08 != 0, retain_handling })
     }
 }
@@ -179,8 +181,11 @@ impl Body for Subscribe {
             return Err(EncodeError::EmptyList(PacketType::Subscribe));
         }
         // [MQTT-3.8.3-4]
-        let no_local_on_shared = |entry: Subscription| entry.options.no_local && entry.filter.is_shared();
-        if version.has_properties() && self.subscriptions.iter().any(no_local_on_shared) {
+        let no_local_on_shared = |entry: &[u8]| {
+            entry.last().is_some_and(|options| options & NO_LOCAL != 0)
+                && entry.get(2..).is_some_and(|filter| filter.starts_with(b"$share/"))
+        };
+        if version.has_properties() && self.subscriptions.raw_entries().any(no_local_on_shared) {
             return Err(EncodeError::NoLocalOnSharedSubscription);
         }
         Ok(())
@@ -202,14 +207,9 @@ impl Body for Subscribe {
             out.put_slice(self.subscriptions.as_bytes());
         } else {
             // Of the options a QoS is all there is.
-            let mut rest = self.subscriptions.as_bytes();
-            while let Some((entry, behind)) =
-                Subscription::len_at(rest).and_then(|len| rest.split_at_checked(len))
-                && let Some((options, filter)) = entry.split_last()
-            {
+            for (options, filter) in self.subscriptions.raw_entries().filter_map(<[u8]>::split_last) {
                 out.put_slice(filter);
                 out.put_u8(options & 3);
-                rest = behind;
             }
         }
     }
@@ -282,7 +282,8 @@ pub(super) fn check_reasons(reasons: &List<ReasonCode>, packet: PacketType) -> R
     if reasons.is_empty() {
         return Err(EncodeError::EmptyList(packet));
     }
-    reasons.iter().try_for_each(|reason| check_reason(reason, packet))
+    let mut codes = reasons.as_bytes().iter().filter_map(|&code| ReasonCode::from_u8(code));
+    codes.try_for_each(|reason| check_reason(reason, packet))
 }
 
 impl Body for SubAck {

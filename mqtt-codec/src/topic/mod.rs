@@ -251,18 +251,39 @@ pub(crate) fn check_filter(bytes: &[u8]) -> Result<(), TopicError> {
             return Err(TopicError::ShareWithoutFilter);
         }
     }
+    if are_wildcards_levels(pattern) { Ok(()) } else { Err(misplaced_wildcard(pattern)) }
+}
+
+/// Whether each wildcard is a level of its own, and `#` the last.
+fn are_wildcards_levels(pattern: &[u8]) -> bool {
+    let is_level = |at: usize, wildcard: u8| {
+        let starts = at == 0 || pattern.get(at - 1) == Some(&b'/');
+        match pattern.get(at + 1) {
+            None => starts,
+            // [MQTT-4.7.1-1], [MQTT-4.7.1-2]
+            Some(&next) => starts && wildcard == b'+' && next == b'/',
+        }
+    };
+    // Pieces without a wildcard, which are most, are passed over whole.
+    let pieces = pattern.chunks(8).zip((0..).step_by(8));
+    pieces.filter(|(piece, _)| !text::is_plain::<true>(piece)).all(|(piece, start)| {
+        piece.iter().zip(start..).all(|(&byte, at)| !matches!(byte, b'+' | b'#') || is_level(at, byte))
+    })
+}
+
+/// What is wrong in the first level that has a wildcard which is not all of it.
+#[cold]
+fn misplaced_wildcard(pattern: &[u8]) -> TopicError {
     let mut levels = pattern.split(|&byte| byte == b'/').peekable();
     while let Some(level) = levels.next() {
-        // [MQTT-4.7.1-1]
         if level.contains(&b'#') && (level.len() > 1 || levels.peek().is_some()) {
-            return Err(TopicError::MultiLevelWildcard);
+            return TopicError::MultiLevelWildcard;
         }
-        // [MQTT-4.7.1-2]
         if level.contains(&b'+') && level.len() > 1 {
-            return Err(TopicError::SingleLevelWildcard);
+            return TopicError::SingleLevelWildcard;
         }
     }
-    Ok(())
+    TopicError::MultiLevelWildcard
 }
 
 impl TryFrom<Str> for TopicName {
@@ -362,3 +383,29 @@ macro_rules! topic_text {
 }
 
 topic_text!(TopicName, TopicFilter);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// The rules as the specification puts them, level by level.
+    fn is_valid_level(level: &str, is_last: bool) -> bool {
+        match level {
+            "#" => is_last,
+            "+" => true,
+            _ => !level.contains(['+', '#']),
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn wildcards_are_levels(filter in "[a/+#é]{1,20}") {
+            let last = filter.split('/').count() - 1;
+            let valid = filter.split('/').enumerate().all(|(at, level)| is_valid_level(level, at == last));
+            prop_assert_eq!(check_filter(filter.as_bytes()).is_ok(), valid);
+            let name = TopicName::try_from(&filter);
+            prop_assert_eq!(name.is_ok(), !filter.contains(['+', '#']));
+        }
+    }
+}
