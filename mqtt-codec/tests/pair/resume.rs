@@ -3,7 +3,7 @@
 use bytes::Buf;
 use mqttkit_codec::{
     ClientConfig, ClientEvent, Closed, Codec, ConnAck, Connect, Message, ProtocolError, QoS, ReasonCode,
-    ServerConfig, Session, Version,
+    ServerConfig, ServerEvent, Session, Version,
 };
 
 use crate::{Pair, message, text, topic};
