@@ -3,11 +3,12 @@
 use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
-use core::hash::{BuildHasher, Hash};
+use core::hash::Hash;
 
 use hashbrown::{DefaultHashBuilder, HashTable};
 
 use super::entries::Entries;
+use super::levels::{Level, Levels};
 use super::slab::{NONE, Slab};
 
 /// The node of the empty prefix.
@@ -41,6 +42,10 @@ struct Node {
 impl Node {
     fn new(level: &str, parent: u32) -> Self {
         Self { level: level.into(), parent, literals: 0, plus: NONE, here: NONE, below: NONE }
+    }
+
+    fn hash(&self, hasher: &DefaultHashBuilder) -> u64 {
+        literal_hash(self.parent, Level::new(self.level.as_bytes(), hasher))
     }
 
     fn is_unused(&self) -> bool {
@@ -129,32 +134,32 @@ impl<K: Eq + Hash, V> Trie<K, V> {
         // [MQTT-4.7.2-1] a leading wildcard does not match a leading `$`
         let dollar = topic.starts_with('$');
         let mut emit = |slot| self.entries.get(slot).map(&mut found);
-        // Nodes to visit, each with the levels that follow its prefix; `None` is the end of the name.
-        let mut pending = Pending::new((ROOT, Some(topic)));
-        while let Some((number, rest)) = pending.pop() {
+        let mut levels = Levels::new(topic, hasher);
+        let mut pending = Pending::new(Visit { node: ROOT, depth: 0 });
+        while let Some(Visit { node: number, depth }) = pending.pop() {
             let Some(node) = self.nodes.get(number) else { continue };
             let wildcards = number != ROOT || !dollar;
             // `#` stands for the parent level too: `a/#` matches `a`.
             if node.below != NONE && wildcards {
                 emit(node.below);
             }
-            let Some(rest) = rest else {
+            if !levels.has(depth as usize) {
                 if node.here != NONE {
                     emit(node.here);
                 }
                 continue;
-            };
+            }
             if node.plus == NONE && node.literals == 0 {
                 continue;
             }
-            let (level, rest) = next_level(rest);
+            let Some(level) = levels.get(depth as usize) else { continue };
             if node.plus != NONE && wildcards {
-                pending.push((node.plus, rest));
+                pending.push(Visit { node: node.plus, depth: depth + 1 });
             }
             if node.literals > 0
-                && let Some(child) = self.literal(number, level, hasher)
+                && let Some(child) = self.literal(number, level)
             {
-                pending.push((child, rest));
+                pending.push(Visit { node: child, depth: depth + 1 });
             }
         }
     }
@@ -197,15 +202,17 @@ impl<K: Eq + Hash, V> Trie<K, V> {
         if level == "+" {
             self.nodes.get(parent).map(|node| node.plus).filter(|&plus| plus != NONE)
         } else {
-            self.literal(parent, level, hasher)
+            self.literal(parent, Level::new(level.as_bytes(), hasher))
         }
     }
 
-    fn literal(&self, parent: u32, level: &str, hasher: &DefaultHashBuilder) -> Option<u32> {
+    fn literal(&self, parent: u32, level: Level<'_>) -> Option<u32> {
         let is_child = |&number: &u32| {
-            self.nodes.get(number).is_some_and(|node| node.parent == parent && *node.level == *level)
+            self.nodes
+                .get(number)
+                .is_some_and(|node| node.parent == parent && node.level.as_bytes() == level.text)
         };
-        self.literals.find(hasher.hash_one((parent, level)), is_child).copied()
+        self.literals.find(literal_hash(parent, level), is_child).copied()
     }
 
     fn add_child(&mut self, parent: u32, level: &str, hasher: &DefaultHashBuilder) -> u32 {
@@ -220,8 +227,7 @@ impl<K: Eq + Hash, V> Trie<K, V> {
             node.literals += 1;
         }
         let Self { nodes, literals, .. } = self;
-        let hash =
-            |&number: &u32| nodes.get(number).map_or(0, |node| hasher.hash_one((node.parent, &*node.level)));
+        let hash = |&number: &u32| nodes.get(number).map_or(0, |node| node.hash(hasher));
         literals.insert_unique(hash(&child), child, hash);
         child
     }
@@ -233,7 +239,7 @@ impl<K: Eq + Hash, V> Trie<K, V> {
             && node.is_unused()
         {
             let parent = node.parent;
-            let hash = hasher.hash_one((parent, &*node.level));
+            let hash = node.hash(hasher);
             let is_plus = self.nodes.get(parent).is_some_and(|node| node.plus == number);
             if !is_plus && let Ok(found) = self.literals.find_entry(hash, |&found| found == number) {
                 found.remove();
@@ -266,27 +272,33 @@ fn split(filter: &str) -> (impl Iterator<Item = &str>, Place) {
     (prefix.into_iter().flat_map(|prefix| prefix.split('/')), place)
 }
 
-/// The first level, and those behind it, if any.
-fn next_level(levels: &str) -> (&str, Option<&str>) {
-    match levels.split_once('/') {
-        Some((level, rest)) => (level, Some(rest)),
-        None => (levels, None),
-    }
+/// The hash of a literal level below `parent`. That of the level is keyed and well mixed, but the same below every
+/// parent.
+fn literal_hash(parent: u32, level: Level<'_>) -> u64 {
+    let mixed = (level.hash ^ u64::from(parent)).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    mixed ^ mixed >> 32
+}
+
+/// A node to visit, and how many levels of the name its prefix has used up.
+#[derive(Clone, Copy)]
+struct Visit {
+    node: u32,
+    depth: u32,
 }
 
 /// A stack of nodes to visit that takes memory of its own only when a topic meets many wildcards.
-struct Pending<'t> {
-    near: [(u32, Option<&'t str>); 8],
+struct Pending {
+    near: [Visit; 16],
     len: usize,
-    far: Vec<(u32, Option<&'t str>)>,
+    far: Vec<Visit>,
 }
 
-impl<'t> Pending<'t> {
-    fn new(first: (u32, Option<&'t str>)) -> Self {
-        Self { near: [first; 8], len: 1, far: Vec::new() }
+impl Pending {
+    fn new(first: Visit) -> Self {
+        Self { near: [first; 16], len: 1, far: Vec::new() }
     }
 
-    fn push(&mut self, visit: (u32, Option<&'t str>)) {
+    fn push(&mut self, visit: Visit) {
         if let Some(slot) = self.near.get_mut(self.len) {
             *slot = visit;
             self.len += 1;
@@ -295,7 +307,7 @@ impl<'t> Pending<'t> {
         }
     }
 
-    fn pop(&mut self) -> Option<(u32, Option<&'t str>)> {
+    fn pop(&mut self) -> Option<Visit> {
         if let Some(visit) = self.far.pop() {
             return Some(visit);
         }
