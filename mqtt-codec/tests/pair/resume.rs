@@ -170,10 +170,12 @@ fn an_unanswered_clean_start_is_repeated() {
 
     let mut unanswered = Pair::new(Connect::new(Version::V5, text("c")), pair.client.take_session());
     unanswered.cut();
-    let stored = unanswered.client.take_session().export();
+    let session = unanswered.client.take_session();
+    let stored = session.export();
     assert_eq!((stored.discarded, stored.outgoing.len()), (true, 1));
+    assert_eq!(Session::import(stored.clone()).unwrap().export(), stored);
 
-    let mut pair = Pair::new(connect, Session::import(stored).unwrap());
+    let mut pair = Pair::new(connect, session);
     pair.acks = false;
     pair.run();
     let Some(ServerEvent::Connect(again)) = pair.server_events.pop_front() else { panic!() };
