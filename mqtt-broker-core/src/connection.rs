@@ -311,7 +311,11 @@ impl<L: Link> Connection<L> {
         };
         if !answered {
             // Whatever of the end the link can say at once.
-            poll_fn(|cx| Poll::Ready(drop(self.link.poll_shutdown(cx)))).await;
+            poll_fn(|cx| {
+                let _ = self.link.poll_shutdown(cx);
+                Poll::Ready(())
+            })
+            .await;
         }
     }
 }
