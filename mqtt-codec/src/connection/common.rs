@@ -381,9 +381,15 @@ impl Core {
         Ok(())
     }
 
-    /// Takes the application's answer to a message and sends all that are due.
+    /// Takes the application's answer to a message and sends all that are due. A reason that is none of PUBACK and
+    /// PUBREC, which carry the same, is sent as the plainest that is.
     pub(super) fn ack(&mut self, now: Instant, token: AckToken, reason: ReasonCode) {
         let id = token.packet_id;
+        let reason = match reason {
+            reason if reason.is_allowed_in(crate::PacketType::PubAck) => reason,
+            reason if reason.is_error() => ReasonCode::UnspecifiedError,
+            _ => ReasonCode::Success,
+        };
         if token.qos == QoS::AtLeastOnce {
             if token.epoch == self.session.epoch {
                 self.pending_acks.answer(id, reason);

@@ -21,6 +21,8 @@ pub struct SessionState {
     /// A client of MQTT 5.0 has asked for a clean start and was not answered. The next connection makes a clean start
     /// too, and gives the messages back as lost.
     pub discarded: bool,
+    /// How many connections the session has had: an acknowledgement for one of them means nothing in the next.
+    pub connections: u32,
 }
 
 /// Where a message of ours is.
@@ -37,7 +39,8 @@ pub enum Outgoing {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Incoming {
-    /// The application was given it and has not acknowledged it.
+    /// The application was given it and has not acknowledged it. An import forgets that, so the application is given
+    /// it again when its sender sends it again: whoever had it may be gone.
     Delivered,
     /// The application has acknowledged it.
     Acknowledged,
@@ -79,15 +82,22 @@ impl Session {
             Received::Delivered => (id, Incoming::Delivered),
             Received::Accepted => (id, Incoming::Acknowledged),
         });
-        SessionState { outgoing: outgoing.collect(), incoming: incoming.collect(), discarded: self.discarded }
+        SessionState {
+            outgoing: outgoing.collect(),
+            incoming: incoming.collect(),
+            discarded: self.discarded,
+            connections: self.epoch,
+        }
     }
 
-    /// The session that was exported.
+    /// The session that was exported. Tokens that were given out before are void in it.
     ///
     /// # Errors
     /// The data is not what [`export`](Self::export) could have given.
     pub fn import(state: SessionState) -> Result<Self, SessionStateError> {
-        let mut session = Self { discarded: state.discarded, ..Self::new() };
+        let (epoch, first_epoch) = (state.connections, state.connections.wrapping_add(1));
+        let mut session = Self { discarded: state.discarded, epoch, first_epoch, ..Self::new() };
+        let mut unacknowledged = Vec::new();
         let mut entries = Vec::with_capacity(state.outgoing.len());
         for (id, outgoing) in state.outgoing {
             let entry = match outgoing {
@@ -108,11 +118,13 @@ impl Session {
             if session.inbound.get(id).is_some() {
                 return Err(SessionStateError::DuplicatePacketId(id));
             }
-            let received = match incoming {
-                Incoming::Delivered => Received::Delivered,
-                Incoming::Acknowledged => Received::Accepted,
-            };
-            session.inbound.set(id, received);
+            session.inbound.set(id, Received::Accepted);
+            if incoming == Incoming::Delivered {
+                unacknowledged.push(id);
+            }
+        }
+        for id in unacknowledged {
+            session.inbound.remove(id);
         }
         Ok(session)
     }
@@ -142,10 +154,12 @@ mod tests {
             ],
             incoming: vec![(id(3), Incoming::Delivered), (id(4), Incoming::Acknowledged)],
             discarded: true,
+            connections: 7,
         };
         let session = Session::import(state.clone()).unwrap();
         assert_eq!(session.in_flight(), 3);
-        assert_eq!(session.export(), state);
+        let incoming = vec![(id(4), Incoming::Acknowledged)];
+        assert_eq!(session.export(), SessionState { incoming, ..state });
     }
 
     #[test]

@@ -228,3 +228,20 @@ fn messages_are_acknowledged_without_being_asked() {
     assert!(matches!(pair.server_events.front(), Some(ServerEvent::Publish { token: None, .. })));
     assert_eq!(pair.acknowledged_at_client(), [ReasonCode::Success; 2]);
 }
+
+#[test]
+fn a_reason_that_no_acknowledgement_can_carry_is_replaced() {
+    let mut pair = Pair::established(Version::V5);
+    pair.acks = false;
+    for (reason, sent) in [
+        (ReasonCode::GrantedQoS1, ReasonCode::Success),
+        (ReasonCode::ServerMoved, ReasonCode::UnspecifiedError),
+    ] {
+        pair.client.publish(pair.now, message(0, QoS::AtLeastOnce)).unwrap();
+        pair.run();
+        let token = token_of(pair.server_events.pop_front().as_ref());
+        pair.server.ack(pair.now, token, reason);
+        pair.run();
+        assert_eq!(pair.acknowledged_at_client(), [sent]);
+    }
+}
