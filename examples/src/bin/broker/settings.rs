@@ -40,7 +40,7 @@ pub(crate) struct Settings {
     /// Save that certificate, as PEM, so that clients can be told to trust it
     #[arg(long, value_name = "FILE", requires = "tls_self_signed")]
     pub(crate) write_cert: Option<PathBuf>,
-    /// Read these options, without the dashes, and the table [limits] from a TOML file; the command line wins
+    /// Read these options, without the dashes, and the table "limits" from a TOML file; the command line wins
     #[arg(long, value_name = "FILE")]
     #[serde(skip)]
     pub(crate) config: Option<PathBuf>,
