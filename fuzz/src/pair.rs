@@ -389,15 +389,14 @@ impl Pair {
         self.server = ServerConnection::new(self.server_config.clone(), self.now);
     }
 
-    /// The server's session goes through its stored form. Tokens do not outlive that, and a message of which the only
-    /// token is gone can never be acknowledged, so none may be held.
+    /// The server's session goes through its stored form, as if its process began anew: tokens are gone, and what was
+    /// not acknowledged comes again.
     fn store(&mut self) {
-        if let Some(session) = &mut self.stored
-            && self.up.held.is_empty()
-        {
-            let state = session.export();
-            *session = Session::import(state.clone()).expect("it was exported");
-            assert_eq!(session.export(), state);
+        if let Some(session) = &mut self.stored {
+            *session = Session::import(session.export()).expect("it was exported");
+            for held in self.up.held.drain(..) {
+                self.up.flow.forgotten(held.number);
+            }
         }
     }
 

@@ -29,7 +29,9 @@ pub(super) struct Flow {
 #[derive(Debug)]
 struct Record {
     message: Message,
-    /// How often it was delivered since it was last refused.
+    /// It was delivered at all.
+    seen: bool,
+    /// How often it was delivered since it was last refused or forgotten.
     delivered: usize,
     /// The connection by which it was delivered last.
     connection: usize,
@@ -62,6 +64,7 @@ impl Flow {
         }
         self.records.push(Record {
             message,
+            seen: false,
             delivered: 0,
             connection: 0,
             accepted: false,
@@ -92,7 +95,7 @@ impl Flow {
         let number = number.expect("it was published with a number");
         let record = &mut self.records[number];
         assert_eq!(&record.message, message, "{:?} {number}", self.way);
-        if record.delivered == 0 && !record.refused {
+        if !record.seen {
             let latest = &mut self.latest[usize::from(message.qos != QoS::AtMostOnce)];
             assert!(*latest < Some(number), "{:?}: {number} comes after {latest:?}", self.way);
             *latest = Some(number);
@@ -100,6 +103,7 @@ impl Flow {
             assert!(dup, "{:?} {number} comes again without DUP", self.way);
             assert!(record.connection < connection, "{:?} {number} comes twice by one connection", self.way);
         }
+        record.seen = true;
         record.delivered += 1;
         record.connection = connection;
         match message.qos {
@@ -117,6 +121,11 @@ impl Flow {
         } else {
             record.accepted = true;
         }
+    }
+
+    /// The receiving application is gone, and with it what it held.
+    pub(super) fn forgotten(&mut self, number: usize) {
+        self.records[number].delivered = 0;
     }
 
     /// The publishing application is told that the message is complete.
@@ -164,7 +173,7 @@ impl Flow {
                 continue;
             }
             assert!(record.done, "{:?} {number} is not complete", self.way);
-            assert!(record.delivered > 0 || record.refused, "{:?} {number} was never delivered", self.way);
+            assert!(record.seen, "{:?} {number} was never delivered", self.way);
         }
     }
 }
