@@ -83,6 +83,8 @@
 //! # Features
 //!
 //! * `std` (default): vectored writes of [`Transmit`].
+//! * `tokio-util`: [`Codec`] is an `Encoder` and a `Decoder`, for `tokio_util::codec::Framed`.
+//! * `serde`: [`Message`], its [`PublishProperties`] and the small values can be written and read.
 
 #![no_std]
 
@@ -94,10 +96,14 @@ mod codec;
 mod connection;
 mod error;
 mod field;
+#[cfg(feature = "tokio-util")]
+mod framed;
 mod message;
 mod packet;
 mod property;
 mod reason;
+#[cfg(feature = "serde")]
+mod serde;
 mod session;
 mod text;
 mod topic;
@@ -111,6 +117,8 @@ pub use connection::{
     ServerConnection, ServerEvent, Timeout,
 };
 pub use error::{DecodeCause, DecodeError, EncodeError};
+#[cfg(feature = "tokio-util")]
+pub use framed::FramedError;
 pub use message::Message;
 pub use packet::{
     Auth, ConnAck, Connect, Delivery, Disconnect, EncodePacket, List, ListItem, Packet, PubAck, PubComp,

@@ -19,6 +19,7 @@ use crate::types::QoS;
 /// # Ok::<(), mqttkit_codec::TopicError>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Message {
     /// Where it goes.
     pub topic: TopicName,

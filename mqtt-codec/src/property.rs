@@ -250,6 +250,15 @@ impl<P: PropertySet> Properties<P> {
         }
     }
 
+    /// Properties as they stand on the wire, without the length in front. An error comes with the property's name.
+    #[cfg(feature = "serde")]
+    pub(crate) fn from_raw(raw: Bytes) -> Result<Self, (&'static str, DecodeCause)> {
+        match validate(&raw, P::PLACE) {
+            Ok(present) => Ok(Self { raw, present, set: PhantomData }),
+            Err(Invalid { cause, id, .. }) => Err((name(id), cause)),
+        }
+    }
+
     /// What [`write`](Self::write) takes, in bytes.
     pub(crate) fn encoded_len(&self) -> usize {
         varint_len(self.raw.len()) + self.raw.len()

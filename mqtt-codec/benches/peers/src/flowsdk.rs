@@ -22,9 +22,9 @@ pub fn decode(sample: &Sample) -> Contender {
     Contender::new(NAME, || (), move |()| {
         let mut rest = &input[..];
         while !rest.is_empty() {
-            let (packet, len) = read(rest, version);
-            black_box(&packet);
-            rest = &rest[len..];
+            let result = MqttPacket::from_bytes_with_version(rest, version);
+            let Ok(ParseOk::Packet(_, len)) = black_box(&result) else { unreachable!("all are complete") };
+            rest = &rest[*len..];
         }
     })
 }

@@ -111,7 +111,7 @@ fn one(name: &'static str, matches: impl Fn(&str, &str) -> bool + 'static) -> Co
     )
 }
 
-/// A decoder that takes packets from the front of a `BytesMut`.
+/// A decoder that takes packets, or results, from the front of a `BytesMut`.
 fn from_buffer<P: 'static>(
     name: &'static str,
     sample: &Sample,

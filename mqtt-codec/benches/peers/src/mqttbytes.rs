@@ -18,11 +18,11 @@ fn read_v5(input: &mut bytes::BytesMut) -> v5::Packet {
 }
 
 pub fn decode_v4(sample: &Sample) -> Contender {
-    from_buffer(NAME, sample, read_v4)
+    from_buffer(NAME, sample, |input| v4::read(input, MAX))
 }
 
 pub fn decode_v5(sample: &Sample) -> Contender {
-    from_buffer(NAME, sample, read_v5)
+    from_buffer(NAME, sample, |input| v5::read(input, MAX))
 }
 
 macro_rules! write {

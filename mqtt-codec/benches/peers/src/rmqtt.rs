@@ -13,12 +13,12 @@ const NAME: &str = "rmqtt-codec";
 
 pub fn decode_v3(sample: &Sample) -> Contender {
     let mut codec = v3::Codec::default();
-    from_buffer(NAME, sample, move |input| codec.decode(input).unwrap().unwrap())
+    from_buffer(NAME, sample, move |input| codec.decode(input))
 }
 
 pub fn decode_v5(sample: &Sample) -> Contender {
     let mut codec = v5::Codec::default();
-    from_buffer(NAME, sample, move |input| codec.decode(input).unwrap().unwrap())
+    from_buffer(NAME, sample, move |input| codec.decode(input))
 }
 
 fn encode<C>(sample: &Sample, mut codec: C) -> Contender

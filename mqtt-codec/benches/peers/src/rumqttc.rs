@@ -19,11 +19,11 @@ fn read_v5(input: &mut bytes::BytesMut) -> v5::Packet {
 }
 
 pub fn decode_v4(sample: &Sample) -> Contender {
-    from_buffer(NAME, sample, read_v4)
+    from_buffer(NAME, sample, |input| v4::Packet::read(input, MAX))
 }
 
 pub fn decode_v5(sample: &Sample) -> Contender {
-    from_buffer(NAME, sample, read_v5)
+    from_buffer(NAME, sample, |input| v5::Packet::read(input, None))
 }
 
 pub fn encode_v4(sample: &Sample) -> Contender {
