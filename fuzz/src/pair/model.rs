@@ -95,13 +95,13 @@ impl Flow {
         let number = number.expect("it was published with a number");
         let record = &mut self.records[number];
         assert_eq!(&record.message, message, "{:?} {number}", self.way);
-        if !record.seen {
+        if record.seen {
+            assert!(dup, "{:?} {number} comes again without DUP", self.way);
+            assert!(record.connection < connection, "{:?} {number} comes twice by one connection", self.way);
+        } else {
             let latest = &mut self.latest[usize::from(message.qos != QoS::AtMostOnce)];
             assert!(*latest < Some(number), "{:?}: {number} comes after {latest:?}", self.way);
             *latest = Some(number);
-        } else {
-            assert!(dup, "{:?} {number} comes again without DUP", self.way);
-            assert!(record.connection < connection, "{:?} {number} comes twice by one connection", self.way);
         }
         record.seen = true;
         record.delivered += 1;
