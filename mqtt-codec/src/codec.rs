@@ -199,7 +199,8 @@ impl Codec {
     }
 
     /// Reads the Remaining Length and holds it against the limit. `None` while the packet is not complete.
-    #[inline]
+    #[expect(clippy::inline_always, reason = "its result is large to return")]
+    #[inline(always)]
     fn peek_size(&self, packet: PacketType, input: &[u8]) -> Result<Option<Size>, DecodeError> {
         let error = |cause| Err(error(cause, Some(packet), self.version, "Remaining Length", 1));
         let (body, len) = match peek_varint(input.get(1..).unwrap_or_default()) {

@@ -2,7 +2,9 @@
 
 use core::ops::Range;
 
-use bytes::Bytes;
+use bytes::{BufMut, Bytes, BytesMut};
+
+use crate::wire::put_field;
 
 /// How many bytes are kept in place: as many as a [`Bytes`] takes itself, but for one that is the length.
 const IN_PLACE: usize = 31;
@@ -38,9 +40,10 @@ impl Field {
         }
         // A copy of known length takes a few instructions, so copy all there is room for.
         if let Some((chunks, _)) = frame.get(span.start..).map(<[u8]>::as_chunks)
-            && let [first, second, third, [a, b, c, d, e, f, g, _], ..] = *chunks
+            && let [first, second, third, fourth, ..] = *chunks
         {
-            return Self::InPlace(Words([first, second, third, [a, b, c, d, e, f, g, len as u8]]));
+            let last = u64::from_le_bytes(fourth) & (u64::MAX >> 8) | (len as u64) << 56;
+            return Self::InPlace(Words([first, second, third, last.to_le_bytes()]));
         }
         Self::copy_of(frame.get(span).unwrap_or_default())
     }
@@ -66,6 +69,22 @@ impl Field {
                 words.as_flattened().get(..usize::from(len)).unwrap_or_default()
             }
             Self::Shared(bytes) => bytes,
+        }
+    }
+
+    /// Writes the bytes behind their length.
+    #[inline]
+    pub(crate) fn write(&self, out: &mut BytesMut) {
+        match self {
+            // Again a copy of known length, if there is room, of which the end is taken back.
+            Self::InPlace(Words(words)) if out.capacity() - out.len() >= 2 + size_of::<Words>() => {
+                let len = words[3][7];
+                out.put_u16(len.into());
+                let end = out.len() + usize::from(len);
+                out.put_slice(words.as_flattened());
+                out.truncate(end);
+            }
+            _ => put_field(out, self.as_slice()),
         }
     }
 
@@ -102,6 +121,12 @@ mod tests {
                 assert_eq!(field.as_slice(), &frame[span.clone()]);
                 assert_eq!(field.detached().as_slice(), &frame[span.clone()]);
                 assert_eq!(matches!(field, Field::InPlace(..)), len <= IN_PLACE);
+                for room in [0, 2 + len, 512] {
+                    let mut out = BytesMut::with_capacity(room);
+                    field.write(&mut out);
+                    assert_eq!(out[..2], (len as u16).to_be_bytes());
+                    assert_eq!(out[2..], frame[span.clone()]);
+                }
                 assert_eq!(field.into_bytes(), &frame[span]);
             }
         }

@@ -1,6 +1,8 @@
 //! `Codec` as an `Encoder` and a `Decoder` of tokio-util, for its `Framed`.
 
 use core::fmt;
+// The feature of this file brings the feature `std` with it.
+#[cfg(feature = "std")]
 use std::io;
 
 use bytes::BytesMut;

@@ -233,7 +233,8 @@ impl<P: PropertySet> Properties<P> {
         self.present &= !(1 << id);
     }
 
-    #[inline]
+    #[expect(clippy::inline_always, reason = "nearly always there are none, and its result is large to move")]
+    #[inline(always)]
     pub(crate) fn read(reader: &mut Reader) -> Read<Self> {
         if !reader.version().has_properties() {
             return Ok(Self::new());

@@ -7,7 +7,7 @@ use core::hash::{Hash, Hasher};
 use core::ops::Deref;
 
 use alloc::string::String;
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 
 use crate::field::Field;
 
@@ -65,6 +65,12 @@ impl Str {
     #[must_use]
     pub fn detached(&self) -> Self {
         Self(self.0.detached())
+    }
+
+    /// Writes it as it stands on the wire.
+    #[inline]
+    pub(crate) fn write(&self, out: &mut BytesMut) {
+        self.0.write(out);
     }
 
     /// Takes bytes that `check` has passed.
@@ -260,6 +266,12 @@ impl Binary {
     #[must_use]
     pub fn detached(&self) -> Self {
         Self(self.0.detached())
+    }
+
+    /// Writes it as it stands on the wire.
+    #[inline]
+    pub(crate) fn write(&self, out: &mut BytesMut) {
+        self.0.write(out);
     }
 
     /// Takes bytes whose length came from a two-byte prefix.

@@ -234,19 +234,19 @@ impl Body for Connect {
         if v5 {
             self.properties.write(out);
         }
-        put_field(out, self.client_id.as_bytes());
+        self.client_id.write(out);
         if let Some(will) = &self.will {
             if v5 {
                 will.properties.write(out);
             }
-            put_field(out, will.topic.as_bytes());
-            put_field(out, &will.payload);
+            will.topic.write(out);
+            will.payload.write(out);
         }
         if let Some(name) = &self.user_name {
-            put_field(out, name.as_bytes());
+            name.write(out);
         }
         if let Some(password) = &self.password {
-            put_field(out, password);
+            password.write(out);
         }
     }
 }

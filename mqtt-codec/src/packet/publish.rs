@@ -7,7 +7,7 @@ use crate::error::{DecodeCause, EncodeError};
 use crate::property::PublishProperties;
 use crate::topic::{TopicName, check_name};
 use crate::types::{PacketId, PacketType, QoS, Version};
-use crate::wire::{Read, Reader, field_len, put_field};
+use crate::wire::{Read, Reader, field_len};
 
 /// A message on its way from one side to the other.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -130,7 +130,7 @@ impl Publish {
 
     /// Writes the body without the payload.
     pub(crate) fn write_head(&self, version: Version, out: &mut BytesMut) {
-        put_field(out, self.topic.as_bytes());
+        self.topic.write(out);
         if let Some(id) = self.delivery.packet_id() {
             out.put_u16(id.get());
         }

@@ -4,7 +4,7 @@ mod filter_map;
 
 use core::fmt;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 
 use crate::field::Field;
 use crate::text::{self, Str, TextError};
@@ -133,6 +133,12 @@ impl TopicName {
     /// The text.
     pub fn into_str(self) -> Str {
         self.0
+    }
+
+    /// Writes it as it stands on the wire.
+    #[inline]
+    pub(crate) fn write(&self, out: &mut BytesMut) {
+        self.0.write(out);
     }
 
     /// Takes bytes that `check_name` has passed.
