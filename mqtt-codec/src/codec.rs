@@ -134,10 +134,12 @@ impl Codec {
     ///
     /// What the version does not have, properties above all, is left out; a packet it does not have is an
     /// error. A CONNECT is written in its own version.
+    #[inline]
     pub fn encode<P: EncodePacket>(&self, packet: &P, out: &mut BytesMut) -> Result<(), EncodeError> {
         packet.encode(self, out)
     }
 
+    #[inline(never)]
     pub(crate) fn encode_body<B: Body>(&self, packet: &B, out: &mut BytesMut) -> Result<(), EncodeError> {
         packet.check(self.version)?;
         let body_len = packet.body_len(self.version);

@@ -1,5 +1,6 @@
 //! `Field`: the bytes of a string or of binary data; few are kept in place, more are shared.
 
+use core::fmt;
 use core::ops::Range;
 
 use bytes::{BufMut, Bytes, BytesMut};
@@ -98,6 +99,12 @@ impl Field {
     /// A copy that does not pin the buffer it was read from.
     pub(crate) fn detached(&self) -> Self {
         Self::copy_of(self.as_slice())
+    }
+}
+
+impl fmt::Debug for Field {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "b\"{}\"", self.as_slice().escape_ascii())
     }
 }
 

@@ -349,7 +349,7 @@ impl TryFrom<&str> for Binary {
 
 impl fmt::Debug for Binary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "b\"{}\"", self.escape_ascii())
+        fmt::Debug::fmt(&self.0, f)
     }
 }
 

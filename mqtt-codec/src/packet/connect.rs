@@ -8,7 +8,7 @@ use crate::property::{ConnectProperties, WillProperties};
 use crate::text::{Binary, Str};
 use crate::topic::{TopicError, TopicName};
 use crate::types::{PacketType, QoS, Version};
-use crate::wire::{Read, Reader, field_len, put_field};
+use crate::wire::{Read, Reader, field_len};
 
 /// The first packet of a client.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -226,11 +226,14 @@ impl Body for Connect {
 
     fn write_body(&self, _: Version, out: &mut BytesMut) {
         let v5 = self.version.has_properties();
-        put_field(out, self.version.protocol_name().as_bytes());
         let bridge = if self.bridge && !v5 { BRIDGE } else { 0 };
-        out.put_u8(self.version.level() | bridge);
-        out.put_u8(self.flags());
-        out.put_u16(self.keep_alive);
+        let (level, flags) = (self.version.level() | bridge, self.flags());
+        let [high, low] = self.keep_alive.to_be_bytes();
+        if self.version == Version::V31 {
+            out.put_slice(&[0, 6, b'M', b'Q', b'I', b's', b'd', b'p', level, flags, high, low]);
+        } else {
+            out.put_slice(&[0, 4, b'M', b'Q', b'T', b'T', level, flags, high, low]);
+        }
         if v5 {
             self.properties.write(out);
         }

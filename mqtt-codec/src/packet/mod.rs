@@ -264,7 +264,11 @@ impl Body for Packet {
         with_body!(self, body => body.write_body(version, out));
     }
 
+    #[inline]
     fn encode(&self, codec: &Codec, out: &mut BytesMut) -> Result<(), EncodeError> {
+        if let Self::Publish(publish) = self {
+            return codec.encode_body(publish, out);
+        }
         with_body!(self, body => body.encode(codec, out))
     }
 }

@@ -117,6 +117,7 @@ impl Publish {
     }
 
     /// The length of the body without the payload.
+    #[inline]
     pub(crate) fn head_len(&self, version: Version) -> usize {
         let mut len = field_len(self.topic.as_bytes());
         if self.delivery != Delivery::AtMostOnce {
@@ -129,6 +130,7 @@ impl Publish {
     }
 
     /// Writes the body without the payload.
+    #[inline]
     pub(crate) fn write_head(&self, version: Version, out: &mut BytesMut) {
         self.topic.write(out);
         if let Some(id) = self.delivery.packet_id() {
@@ -152,6 +154,7 @@ pub(crate) const fn check_flags(first_byte: u8) -> Result<QoS, (DecodeCause, &'s
 }
 
 impl Body for Publish {
+    #[inline]
     fn check(&self, version: Version) -> Result<(), EncodeError> {
         if self.topic.is_aliased() && !(version.has_properties() && self.properties.has(0x23)) {
             return Err(EncodeError::MissingTopic);
@@ -159,6 +162,7 @@ impl Body for Publish {
         Ok(())
     }
 
+    #[inline]
     fn first_byte(&self) -> u8 {
         let mut byte = ((PacketType::Publish as u8) << 4) | (self.delivery.qos().as_u8() << 1);
         // [MQTT-3.3.1-2]: DUP is 0 with QoS 0, whatever the field says.
@@ -171,10 +175,12 @@ impl Body for Publish {
         byte
     }
 
+    #[inline]
     fn body_len(&self, version: Version) -> usize {
         self.head_len(version) + self.payload.len()
     }
 
+    #[inline]
     fn write_body(&self, version: Version, out: &mut BytesMut) {
         self.write_head(version, out);
         out.put_slice(&self.payload);
