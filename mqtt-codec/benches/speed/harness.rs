@@ -62,9 +62,12 @@ impl Work {
         let patience = PATIENCE.div_duration_f64(slowest) / self.contenders.len() as f64;
         let rounds = (patience as usize).clamp(31, 5_001);
         let mut times = vec![Vec::with_capacity(rounds); self.contenders.len()];
-        for _ in 0..rounds {
-            for (contender, times) in self.contenders.iter_mut().zip(&mut times) {
-                times.push(timed(contender));
+        let count = self.contenders.len();
+        for round in 0..rounds {
+            // Each is the first in its turn: what the one before left in the caches and the allocator differs.
+            for place in 0..count {
+                let index = (round + place) % count;
+                times[index].push(timed(&mut self.contenders[index]));
             }
         }
         times.into_iter().map(|times| median(times).as_nanos() as f64 / self.batch as f64).collect()

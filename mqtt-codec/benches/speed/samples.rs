@@ -42,9 +42,12 @@ impl Sample {
         self.buffer().freeze()
     }
 
-    /// An empty buffer with room for all packets.
+    /// An empty buffer with room for all packets, in memory that was touched before.
     pub fn room(&self) -> BytesMut {
-        BytesMut::with_capacity(self.wire.len() * self.repeat + 64)
+        let mut room = BytesMut::zeroed(self.wire.len() * self.repeat + 64);
+        room.iter_mut().for_each(|byte| *byte = 1);
+        room.clear();
+        room
     }
 
     pub fn total(&self) -> usize {

@@ -19,14 +19,20 @@ fn read(input: &[u8], version: u8) -> (MqttPacket, usize) {
 
 pub fn decode(sample: &Sample) -> Contender {
     let (input, version) = (sample.slice(), sample.version.level());
-    Contender::new(NAME, || (), move |()| {
-        let mut rest = &input[..];
-        while !rest.is_empty() {
-            let result = MqttPacket::from_bytes_with_version(rest, version);
-            let Ok(ParseOk::Packet(_, len)) = black_box(&result) else { unreachable!("all are complete") };
-            rest = &rest[*len..];
-        }
-    })
+    Contender::new(
+        NAME,
+        || (),
+        move |()| {
+            let mut rest = &input[..];
+            while !rest.is_empty() {
+                let result = MqttPacket::from_bytes_with_version(rest, version);
+                let Ok(ParseOk::Packet(_, len)) = black_box(&result) else {
+                    unreachable!("all are complete")
+                };
+                rest = &rest[*len..];
+            }
+        },
+    )
 }
 
 pub fn encode(sample: &Sample) -> Contender {
@@ -37,11 +43,15 @@ pub fn encode(sample: &Sample) -> Contender {
         rest = &rest[len..];
     }
     let repeat = sample.repeat;
-    Contender::new(NAME, || (), move |()| {
-        for _ in 0..repeat {
-            for packet in &packets {
-                black_box(&black_box(packet).to_bytes().unwrap());
+    Contender::new(
+        NAME,
+        || (),
+        move |()| {
+            for _ in 0..repeat {
+                for packet in &packets {
+                    black_box(&black_box(packet).to_bytes().unwrap());
+                }
             }
-        }
-    })
+        },
+    )
 }

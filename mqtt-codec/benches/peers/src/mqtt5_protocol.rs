@@ -30,7 +30,9 @@ pub fn encode(sample: &Sample) -> Contender {
             Packet::Connect(packet) => packet.encode(out),
             Packet::Subscribe(packet) => packet.encode(out),
             Packet::PubAck(packet) => packet.encode(out),
-            Packet::PingReq => FixedHeader::new(mqtt5_protocol::packet::PacketType::PingReq, 0, 0).encode(out),
+            Packet::PingReq => {
+                FixedHeader::new(mqtt5_protocol::packet::PacketType::PingReq, 0, 0).encode(out)
+            }
             other => unreachable!("{other:?} is in no sample"),
         }
         .unwrap();

@@ -56,13 +56,17 @@ fn encode(sample: &Sample, read: Read) -> Contender {
     let (mut builder, mut input) = (PacketBuilder::new(), Cursor::new(&sample.wire[..]));
     let packets: Vec<_> = (0..sample.packets).map(|_| read(&mut builder, &mut input)).collect();
     let repeat = sample.repeat;
-    Contender::new(NAME, || (), move |()| {
-        for _ in 0..repeat {
-            for packet in &packets {
-                black_box(&black_box(packet).to_continuous_buffer());
+    Contender::new(
+        NAME,
+        || (),
+        move |()| {
+            for _ in 0..repeat {
+                for packet in &packets {
+                    black_box(&black_box(packet).to_continuous_buffer());
+                }
             }
-        }
-    })
+        },
+    )
 }
 
 pub fn decode_v4(sample: &Sample) -> Contender {

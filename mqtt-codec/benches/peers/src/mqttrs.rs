@@ -33,7 +33,7 @@ pub fn encode(sample: &Sample) -> Contender {
     let (room, repeat) = (sample.room().capacity(), sample.repeat);
     Contender::new(
         NAME,
-        move || vec![0; room],
+        move || vec![1; room],
         move |out| {
             let mut at = 0;
             for _ in 0..repeat {
