@@ -113,8 +113,8 @@ mod wire;
 
 pub use codec::{Codec, MAX_PACKET_SIZE};
 pub use connection::{
-    AckToken, ClientConfig, ClientConnection, ClientEvent, Closed, ProtocolError, PublishError, ServerConfig,
-    ServerConnection, ServerEvent, Timeout,
+    ClientConfig, ClientConnection, ClientEvent, Closed, DisconnectError, ProtocolError, PublishError,
+    ServerConfig, ServerConnection, ServerEvent, Timeout,
 };
 pub use error::{DecodeCause, DecodeError, EncodeError};
 #[cfg(feature = "tokio-util")]
@@ -130,7 +130,7 @@ pub use property::{
     PropertySet, PublishProperties, SubscribeProperties, UnsubscribeProperties, WillProperties, set,
 };
 pub use reason::ReasonCode;
-pub use session::{Incoming, Outgoing, Session, SessionState, SessionStateError};
+pub use session::{AckToken, Incoming, Outgoing, Session, SessionState, SessionStateError};
 pub use text::{Binary, Str, TextError};
 pub use topic::{FilterMap, TopicError, TopicFilter, TopicName, matches};
 pub use transmit::Transmit;

@@ -26,14 +26,21 @@ pub struct Transmit {
     tail: BytesMut,
     /// The total length.
     len: usize,
+    /// How many bytes were taken, ever.
+    taken: u64,
 }
 
 impl Transmit {
     /// Gives back the memory that is kept for the next packets; for a connection that falls idle.
     pub fn shrink(&mut self) {
         if self.len == 0 {
-            *self = Self::default();
+            *self = Self { taken: self.taken, ..Self::default() };
         }
+    }
+
+    /// How many bytes the transport has taken, ever: growth shows that it takes more.
+    pub(crate) fn taken(&self) -> u64 {
+        self.taken
     }
 
     pub(crate) fn packet<P: EncodePacket>(&mut self, codec: &Codec, packet: &P) -> Result<(), EncodeError> {
@@ -55,8 +62,14 @@ impl Transmit {
         Ok(())
     }
 
+    /// This many bytes are taken.
+    fn count(&mut self, len: usize) {
+        self.len -= len;
+        self.taken += len as u64;
+    }
+
     pub(crate) fn clear(&mut self) {
-        *self = Self::default();
+        *self = Self { taken: self.taken, ..Self::default() };
     }
 }
 
@@ -71,7 +84,7 @@ impl Buf for Transmit {
 
     fn advance(&mut self, mut count: usize) {
         assert!(count <= self.len, "cannot advance past the end");
-        self.len -= count;
+        self.count(count);
         while let Some(chunk) = self.chunks.front_mut() {
             if count < chunk.len() {
                 chunk.advance(count);
@@ -99,15 +112,16 @@ impl Buf for Transmit {
         assert!(len <= self.len, "cannot copy past the end");
         if let Some(chunk) = self.chunks.front_mut() {
             if chunk.len() == len {
-                self.len -= len;
+                self.count(len);
                 return self.chunks.pop_front().unwrap_or_default();
             }
             if chunk.len() > len {
-                self.len -= len;
-                return chunk.split_to(len);
+                let taken = chunk.split_to(len);
+                self.count(len);
+                return taken;
             }
         } else {
-            self.len -= len;
+            self.count(len);
             return if len == self.tail.len() {
                 mem::take(&mut self.tail).freeze()
             } else {

@@ -170,7 +170,7 @@ impl World {
     }
 
     pub(crate) fn disconnect(&mut self, id: Id, disconnect: &Disconnect) {
-        self.lines[id.0].client.disconnect(self.now, disconnect);
+        self.lines[id.0].client.disconnect(self.now, disconnect).unwrap();
         self.run();
     }
 

@@ -117,8 +117,12 @@ impl<L: Link> Online<L> {
     }
 
     /// Says goodbye. The next turn ends the connection.
+    ///
+    /// A session that ends with its connection cannot be kept by a goodbye, so that is left out of it.
     pub(super) fn disconnect(&mut self, now: Instant, disconnect: &Disconnect) {
-        self.connection.disconnect(now, disconnect);
+        if self.connection.disconnect(now, disconnect).is_err() {
+            let _ = self.connection.disconnect(now, &Disconnect::new(disconnect.reason));
+        }
     }
 
     /// Sends, receives and handles what can be without waiting.
@@ -357,7 +361,7 @@ impl<L: Link> Online<L> {
                 self.useful = true;
                 if intake.take(cx, now, &mut self.connection, message, token).is_err() {
                     self.overrun = true;
-                    self.connection.disconnect(now, &Disconnect::new(ReasonCode::QuotaExceeded));
+                    let _ = self.connection.disconnect(now, &Disconnect::new(ReasonCode::QuotaExceeded));
                 }
             }
             ClientEvent::Acknowledged { packet_id, reason } => {

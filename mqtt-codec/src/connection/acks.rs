@@ -3,31 +3,7 @@
 use alloc::collections::VecDeque;
 
 use crate::reason::ReasonCode;
-use crate::types::{PacketId, QoS};
-
-/// Stands for a received QoS 1 or 2 message that waits to be acknowledged by the application.
-///
-/// Give it to the connection's `ack`, once, when the message is in safe hands and the session is with the connection.
-/// A token of an earlier connection is harmless: the sender will send a QoS 1 message again. Those of a session that
-/// has ended must be dropped when another [`Session`](crate::Session) takes its place.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct AckToken {
-    pub(super) packet_id: PacketId,
-    pub(super) qos: QoS,
-    pub(super) epoch: u32,
-}
-
-impl AckToken {
-    /// The Packet Identifier of the message.
-    pub const fn packet_id(&self) -> PacketId {
-        self.packet_id
-    }
-
-    /// The QoS of the message.
-    pub const fn qos(&self) -> QoS {
-        self.qos
-    }
-}
+use crate::types::PacketId;
 
 /// Messages of one QoS that wait for the application, the oldest first. [MQTT-4.6.0-2], [MQTT-4.6.0-3]
 #[derive(Debug, Default)]
@@ -36,16 +12,17 @@ pub(super) struct PendingAcks {
 }
 
 impl PendingAcks {
-    pub(super) fn len(&self) -> usize {
-        self.queue.len()
+    pub(super) fn is_empty(&self) -> bool {
+        self.queue.is_empty()
     }
 
     pub(super) fn push(&mut self, id: PacketId) {
         self.queue.push_back((id, None));
     }
 
-    pub(super) fn contains(&self, id: PacketId) -> bool {
-        self.queue.iter().any(|&(pending, _)| pending == id)
+    /// One that was answered on an earlier connection.
+    pub(super) fn push_answered(&mut self, id: PacketId, reason: ReasonCode) {
+        self.queue.push_back((id, Some(reason)));
     }
 
     /// Takes the application's answer. Answers that are due can then be popped.
@@ -54,6 +31,11 @@ impl PendingAcks {
         if let Some(entry) = open.find(|(pending, answer)| *pending == id && answer.is_none()) {
             entry.1 = Some(reason);
         }
+    }
+
+    /// Waits no longer for the application's answer.
+    pub(super) fn forget(&mut self, id: PacketId) {
+        self.queue.retain(|&(pending, answer)| pending != id || answer.is_some());
     }
 
     /// The next answer that may be sent: all before it have been.

@@ -1,13 +1,13 @@
-//! How a connection ends, and why a command is refused.
+//! How a connection ends.
 
 use core::fmt;
 
 use alloc::boxed::Box;
 
-use crate::error::{DecodeError, EncodeError};
+use crate::error::DecodeError;
 use crate::packet::{ConnAck, Disconnect};
 use crate::reason::ReasonCode;
-use crate::types::{PacketId, PacketType, QoS};
+use crate::types::{PacketId, PacketType};
 
 /// How a connection ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,9 +34,7 @@ impl Closed {
     pub fn publishes_will(&self) -> bool {
         !matches!(self, Self::Peer(Disconnect { reason: ReasonCode::NORMAL_DISCONNECTION, .. }))
     }
-}
 
-impl Closed {
     /// The other server that this one says to use, in a refusal or a goodbye.
     pub fn server_reference(&self) -> Option<crate::Str> {
         match self {
@@ -198,58 +196,3 @@ impl fmt::Display for ProtocolError {
 }
 
 impl core::error::Error for ProtocolError {}
-
-/// Why a message or a request was not taken. Nothing was sent and nothing is kept.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum PublishError {
-    /// There is no connection yet, or no more.
-    NotConnected,
-    /// The connection completes what is in flight and then ends.
-    Draining,
-    /// As many messages as the peer's Receive Maximum allows are in flight: try again after the next
-    /// acknowledgement. [MQTT-3.3.4-7]
-    QuotaExhausted,
-    /// All 65,535 packet identifiers are in use.
-    NoPacketId,
-    /// The server does not support this QoS. [MQTT-3.2.2-11]
-    QoSNotSupported(QoS),
-    /// The server does not support retained messages. [MQTT-3.2.2-14]
-    RetainNotSupported,
-    /// The message brings a topic alias above what the peer allows. [MQTT-3.3.2-9]
-    TopicAliasAboveMaximum {
-        /// The alias.
-        alias: u16,
-        /// The highest that is allowed.
-        maximum: u16,
-    },
-    /// The packet cannot be written: it is larger than the peer takes, above all.
-    Encode(EncodeError),
-}
-
-impl From<EncodeError> for PublishError {
-    fn from(error: EncodeError) -> Self {
-        Self::Encode(error)
-    }
-}
-
-impl fmt::Display for PublishError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::NotConnected => f.write_str("not connected"),
-            Self::Draining => f.write_str("the connection is about to end"),
-            Self::QuotaExhausted => f.write_str("as many messages as the peer allows are unacknowledged"),
-            Self::NoPacketId => f.write_str("all packet identifiers are in use"),
-            Self::QoSNotSupported(maximum) => {
-                write!(f, "the server supports QoS {} at most", maximum.as_u8())
-            }
-            Self::TopicAliasAboveMaximum { alias, maximum } => {
-                write!(f, "topic alias {alias} is above the peer's maximum of {maximum}")
-            }
-            Self::RetainNotSupported => f.write_str("the server does not support retained messages"),
-            Self::Encode(error) => error.fmt(f),
-        }
-    }
-}
-
-impl core::error::Error for PublishError {}

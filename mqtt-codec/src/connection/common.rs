@@ -1,24 +1,18 @@
-//! What both roles have in common: messages in both directions, their acknowledgements, and the end.
+//! What both roles have in common: the codec, the bytes to send, the session, and how a connection ends.
 
-use alloc::collections::VecDeque;
-
-use super::acks::{AckToken, PendingAcks};
-use super::aliases::{Alias, OwnAliases, PeerAliases};
-use super::closed::{Closed, ProtocolError, PublishError};
+use super::closed::{Closed, ProtocolError};
+use super::incoming::Incoming;
+use super::outgoing::Outgoing;
+use super::progress::Progress;
 use crate::codec::Codec;
 use crate::error::EncodeError;
 use crate::message::Message;
-use crate::packet::{
-    Auth, ConnAck, Delivery, Disconnect, EncodePacket, Packet, PubAck, PubComp, PubRec, PubRel, Publish,
-    SubAck, UnsubAck,
-};
-use crate::property::{Properties, PropertySet};
+use crate::packet::{Auth, Disconnect, EncodePacket, Packet};
 use crate::reason::ReasonCode;
-use crate::session::{InFlight, Received, Session};
+use crate::session::{AckToken, Session};
 use crate::text::Str;
-use crate::topic::TopicName;
 use crate::transmit::Transmit;
-use crate::types::{Instant, PacketId, QoS, Version};
+use crate::types::{Instant, PacketId};
 
 /// The state of a connection that does not depend on the role.
 #[derive(Debug)]
@@ -26,29 +20,21 @@ pub(super) struct Core {
     pub(super) codec: Codec,
     pub(super) transmit: Transmit,
     pub(super) session: Session,
+    /// Our messages, and what this connection knows of them beyond the session.
+    pub(super) outgoing: Outgoing,
+    /// The peer's.
+    pub(super) incoming: Incoming,
     /// When a packet was last received and last sent.
     pub(super) received_at: Instant,
     pub(super) sent_at: Instant,
+    /// What has been received of the next packet.
+    pub(super) progress: Progress,
     /// Where the end of the connection stands.
     end: End,
     /// Whether this side may say goodbye; a server before MQTT 5.0 can only close. [MQTT-3.14.0-1]
     pub(super) says_goodbye: bool,
     /// The goodbye that waits for what is in flight, and when it waits no longer.
     drain: Option<(Disconnect, Instant)>,
-    /// How many more QoS 1 and 2 messages the peer takes now.
-    quota: u16,
-    /// Messages of an earlier connection that must be sent again before new ones.
-    resend: VecDeque<PacketId>,
-    /// Messages that came to their end without a packet of the peer, and that the application is still to be told of.
-    settled: VecDeque<(PacketId, ReasonCode)>,
-    pending_acks: PendingAcks,
-    pending_recs: PendingAcks,
-    /// How many QoS 1 and 2 messages this side takes at a time.
-    receive_maximum: u16,
-    peer_aliases: PeerAliases,
-    own_aliases: OwnAliases,
-    /// Whether messages are acknowledged without being asked.
-    pub(super) automatic_acknowledgement: bool,
     /// Whether Reason Strings and User Properties may be sent. [MQTT-3.1.2-29]
     pub(super) problem_information: bool,
 }
@@ -64,46 +50,67 @@ enum End {
     Done,
 }
 
-/// What a packet means to the application, whichever the role.
+/// What both roles tell the application.
 pub(super) enum CoreEvent {
     Publish { message: Message, dup: bool, token: Option<AckToken> },
     Acknowledged { packet_id: PacketId, reason: ReasonCode },
+    Closed(Closed),
 }
 
-type Handled = Result<Option<CoreEvent>, ProtocolError>;
-
 impl Core {
-    pub(super) fn new(codec: Codec, receive_maximum: u16, topic_alias_maximum: u16, now: Instant) -> Self {
+    pub(super) fn new(codec: Codec, incoming: Incoming, now: Instant) -> Self {
         Self {
             codec,
             transmit: Transmit::default(),
             session: Session::new(),
+            outgoing: Outgoing::default(),
+            incoming,
             received_at: now,
             sent_at: now,
+            progress: Progress::default(),
             end: End::Open,
             says_goodbye: true,
             drain: None,
-            quota: 0,
-            resend: VecDeque::new(),
-            settled: VecDeque::new(),
-            pending_acks: PendingAcks::default(),
-            pending_recs: PendingAcks::default(),
-            receive_maximum,
-            peer_aliases: PeerAliases::new(topic_alias_maximum),
-            own_aliases: OwnAliases::default(),
-            automatic_acknowledgement: false,
             problem_information: true,
         }
     }
 
-    /// The connection is established: resumes the session, with this many messages allowed at a time, and sets
-    /// up to `aliases` topic aliases by itself.
-    pub(super) fn start(&mut self, now: Instant, quota: u16, aliases: u16) {
-        self.own_aliases = OwnAliases::new(aliases);
-        self.session.epoch = self.session.epoch.wrapping_add(1);
-        self.quota = quota;
-        self.resend = self.session.outbound.in_order();
-        self.pump_resend(now);
+    /// The connection is established: resumes the session.
+    pub(super) fn start(&mut self, now: Instant) {
+        self.session.begin_connection();
+        self.resume(now);
+    }
+
+    /// An event that does not come from a packet.
+    pub(super) fn take_event(&mut self) -> Option<CoreEvent> {
+        if let Some((packet_id, reason)) = self.outgoing.take_settled() {
+            return Some(CoreEvent::Acknowledged { packet_id, reason });
+        }
+        self.take_closed().map(CoreEvent::Closed)
+    }
+
+    pub(super) fn take_session(&mut self) -> Session {
+        self.session.end_connection();
+        core::mem::take(&mut self.session)
+    }
+
+    /// Handles the packets that both roles send.
+    pub(super) fn handle(
+        &mut self,
+        now: Instant,
+        packet: Packet,
+    ) -> Result<Option<CoreEvent>, ProtocolError> {
+        match packet {
+            Packet::Publish(publish) => self.on_publish(now, publish),
+            Packet::PubAck(ack) => self.on_puback(now, &ack),
+            Packet::PubRec(ack) => self.on_pubrec(now, &ack),
+            Packet::PubRel(ack) => {
+                self.on_pubrel(now, ack.packet_id);
+                Ok(None)
+            }
+            Packet::PubComp(ack) => self.on_pubcomp(now, &ack),
+            other => Err(ProtocolError::UnexpectedPacket(other.packet_type())),
+        }
     }
 
     // ---- the end
@@ -115,16 +122,15 @@ impl Core {
     /// Ends the connection; the first cause stays.
     pub(super) fn close(&mut self, closed: Closed) {
         if self.is_open() {
-            self.session.outbound.end_connection();
-            self.resend = VecDeque::new();
-            self.peer_aliases.clear();
-            self.own_aliases = OwnAliases::default();
+            self.session.end_connection();
+            self.outgoing.end_connection();
+            self.incoming.end_connection();
             self.end = End::Pending(closed);
         }
     }
 
     /// The cause of the end, once.
-    pub(super) fn take_closed(&mut self) -> Option<Closed> {
+    fn take_closed(&mut self) -> Option<Closed> {
         match core::mem::replace(&mut self.end, End::Done) {
             End::Pending(closed) => Some(closed),
             End::Open => {
@@ -163,8 +169,8 @@ impl Core {
     /// Says the goodbye if it is time for it.
     pub(super) fn continue_drain(&mut self, now: Instant) {
         let Some((_, deadline)) = &self.drain else { return };
-        let unanswered = self.pending_acks.len() + self.session.inbound.len();
-        if now < *deadline && self.session.outbound.messages() + unanswered > 0 {
+        let is_complete = self.session.is_empty() && !self.incoming.awaits_answers();
+        if now < *deadline && !is_complete {
             return;
         }
         if let Some((disconnect, _)) = self.drain.take() {
@@ -178,19 +184,6 @@ impl Core {
     pub(super) fn send<P: EncodePacket>(&mut self, now: Instant, packet: &P) -> Result<(), EncodeError> {
         self.sent_at = now;
         self.transmit.packet(&self.codec, packet)
-    }
-
-    /// Sends a packet whose Reason String and User Properties may have to be left out, because the peer does not
-    /// want them or because the packet is too large with them. [MQTT-3.4.2-2] and its like in other packets
-    pub(super) fn send_with_text<P: HasText>(&mut self, now: Instant, packet: &P) -> Result<(), EncodeError> {
-        let allowed = self.problem_information || P::ALWAYS_ALLOWED;
-        if allowed {
-            match self.send(now, packet) {
-                Err(EncodeError::PacketTooLarge { .. }) => {}
-                done => return done,
-            }
-        }
-        self.send(now, &packet.without_text())
     }
 
     /// Sends an AUTH with the method of CONNECT, whichever it brings. [MQTT-4.12.0-5]
@@ -210,285 +203,10 @@ impl Core {
     }
 
     /// Acknowledgements have a fixed size that every peer takes; a limit below it is the peer's own fault.
-    fn send_ack<P: EncodePacket>(&mut self, now: Instant, packet: &P) {
+    pub(super) fn send_ack<P: EncodePacket>(&mut self, now: Instant, packet: &P) {
         if self.send(now, packet).is_err() {
             self.close(Closed::Local(ReasonCode::PacketTooLarge));
         }
-    }
-
-    /// Publishes a message. The quota is checked for QoS 1 and 2.
-    pub(super) fn publish(
-        &mut self,
-        now: Instant,
-        message: Message,
-    ) -> Result<Option<PacketId>, PublishError> {
-        if self.is_draining() {
-            return Err(PublishError::Draining);
-        }
-        if message.qos == QoS::AtMostOnce {
-            self.send_publish(now, &message.into_publish(Delivery::AtMostOnce))?;
-            return Ok(None);
-        }
-        if self.send_quota() == 0 {
-            return Err(PublishError::QuotaExhausted);
-        }
-        let id = self.session.outbound.next_id().ok_or(PublishError::NoPacketId)?;
-        let delivery = match message.qos {
-            QoS::ExactlyOnce => Delivery::ExactlyOnce(id),
-            _ => Delivery::AtLeastOnce(id),
-        };
-        let mut publish = message.into_publish(delivery);
-        if publish.topic.is_aliased() {
-            // On the next connection nobody would know what it was.
-            return Err(EncodeError::MissingTopic.into());
-        }
-        self.send_publish(now, &publish)?;
-        publish.properties.remove(0x23);
-        self.session.outbound.insert(InFlight::Publish(publish), true);
-        self.quota -= 1;
-        Ok(Some(id))
-    }
-
-    /// Sends a message, by its alias if it has one. The session keeps it by its name, since an alias does not
-    /// outlive the connection. [MQTT-3.3.2-7]
-    fn send_publish(&mut self, now: Instant, publish: &Publish) -> Result<(), EncodeError> {
-        let alias = self.own_aliases.choose(&publish.topic);
-        match alias {
-            Alias::None => self.transmit.publish(&self.codec, publish)?,
-            Alias::New(number) | Alias::Known(number) => {
-                let mut aliased = publish.clone();
-                aliased.properties = aliased.properties.with_topic_alias(number);
-                if matches!(alias, Alias::Known(_)) {
-                    aliased.topic = TopicName::ALIASED;
-                }
-                self.transmit.publish(&self.codec, &aliased)?;
-                self.own_aliases.used(&publish.topic, alias);
-            }
-        }
-        self.sent_at = now;
-        Ok(())
-    }
-
-    /// How many QoS 1 and 2 messages may be published now. None overtakes one that is sent again.
-    pub(super) fn send_quota(&self) -> usize {
-        if self.resend.is_empty() && self.is_open() { usize::from(self.quota) } else { 0 }
-    }
-
-    /// Sends again what is in flight, in the order it was first sent, as far as the quota reaches.
-    /// [MQTT-4.4.0-1]
-    fn pump_resend(&mut self, now: Instant) {
-        while let Some(&id) = self.resend.front() {
-            match self.session.outbound.get(id) {
-                Some(InFlight::Release) => self.send_ack(now, &PubRel::new(id)),
-                Some(InFlight::Publish(publish)) => {
-                    if self.quota == 0 {
-                        return;
-                    }
-                    // [MQTT-3.3.1-1]
-                    let again = Publish { dup: true, ..publish.clone() };
-                    if self.send_publish(now, &again).is_err() {
-                        // Larger than the peer takes now. [MQTT-3.1.2-25]: it counts as delivered.
-                        self.session.outbound.remove(id);
-                        self.settle(id, ReasonCode::PacketTooLarge);
-                    } else {
-                        self.quota -= 1;
-                        self.session.outbound.count(id);
-                    }
-                }
-                _ => {}
-            }
-            self.resend.pop_front();
-        }
-    }
-
-    /// Ends a message that no packet of the peer will end.
-    pub(super) fn settle(&mut self, id: PacketId, reason: ReasonCode) {
-        self.settled.push_back((id, reason));
-    }
-
-    /// The end of such a message.
-    pub(super) fn take_settled(&mut self) -> Option<CoreEvent> {
-        let (packet_id, reason) = self.settled.pop_front()?;
-        Some(CoreEvent::Acknowledged { packet_id, reason })
-    }
-
-    // ---- receiving
-
-    /// Handles the packets that both roles send; `Err` gives back one that is not of those.
-    pub(super) fn handle(&mut self, now: Instant, packet: Packet) -> Result<Handled, Packet> {
-        Ok(match packet {
-            Packet::Publish(publish) => self.on_publish(now, publish),
-            Packet::PubAck(ack) => self.on_puback(now, &ack),
-            Packet::PubRec(ack) => self.on_pubrec(now, &ack),
-            Packet::PubRel(ack) => {
-                self.on_pubrel(now, ack.packet_id);
-                Ok(None)
-            }
-            Packet::PubComp(ack) => self.on_pubcomp(now, &ack),
-            other => return Err(other),
-        })
-    }
-
-    fn on_publish(&mut self, now: Instant, mut publish: Publish) -> Handled {
-        self.peer_aliases.resolve(&mut publish)?;
-        let (dup, delivery) = (publish.dup, publish.delivery);
-        let token = |packet_id, epoch| Some(AckToken { packet_id, qos: delivery.qos(), epoch });
-        let epoch = self.session.epoch;
-        let token = match delivery {
-            Delivery::AtMostOnce => None,
-            Delivery::AtLeastOnce(id) => {
-                self.check_receive_maximum()?;
-                self.pending_acks.push(id);
-                token(id, epoch)
-            }
-            Delivery::ExactlyOnce(id) => match self.session.inbound.get(id) {
-                None => {
-                    self.check_receive_maximum()?;
-                    self.session.inbound.set(id, Received::Delivered);
-                    self.pending_recs.push(id);
-                    token(id, epoch)
-                }
-                // [MQTT-4.3.3-10]: it was delivered before and must not be again.
-                Some(Received::Accepted) => {
-                    self.send_ack(now, &PubRec::new(id));
-                    return Ok(None);
-                }
-                Some(Received::Delivered) => {
-                    if !self.pending_recs.contains(id) {
-                        self.pending_recs.push(id);
-                    }
-                    return Ok(None);
-                }
-            },
-        };
-        let token = match token {
-            Some(token) if self.automatic_acknowledgement => {
-                self.ack(now, token, ReasonCode::Success);
-                None
-            }
-            token => token,
-        };
-        Ok(Some(CoreEvent::Publish { message: publish.into(), dup, token }))
-    }
-
-    /// [MQTT-3.3.4-7], [MQTT-3.3.4-9]; before MQTT 5.0 there is no such limit and identifiers alone bound it
-    fn check_receive_maximum(&self) -> Result<(), ProtocolError> {
-        let open = self.pending_acks.len() + self.session.inbound.len();
-        let maximum = if self.codec.version() == Version::V5 { self.receive_maximum } else { u16::MAX };
-        if open >= usize::from(maximum) {
-            return Err(ProtocolError::ReceiveMaximumExceeded(maximum));
-        }
-        Ok(())
-    }
-
-    /// Takes the application's answer to a message and sends all that are due. A reason that is none of PUBACK and
-    /// PUBREC, which carry the same, is sent as the plainest that is.
-    pub(super) fn ack(&mut self, now: Instant, token: AckToken, reason: ReasonCode) {
-        let id = token.packet_id;
-        let reason = match reason {
-            reason if reason.is_allowed_in(crate::PacketType::PubAck) => reason,
-            reason if reason.is_error() => ReasonCode::UnspecifiedError,
-            _ => ReasonCode::Success,
-        };
-        if token.qos == QoS::AtLeastOnce {
-            if token.epoch == self.session.epoch {
-                self.pending_acks.answer(id, reason);
-            }
-        } else if token.epoch >= self.session.first_epoch
-            && self.session.inbound.get(id) == Some(Received::Delivered)
-        {
-            if reason.is_error() {
-                self.session.inbound.remove(id);
-            } else {
-                self.session.inbound.set(id, Received::Accepted);
-            }
-            self.pending_recs.answer(id, reason);
-        }
-        if !self.is_open() {
-            return;
-        }
-        while let Some((id, reason)) = self.pending_acks.pop() {
-            self.send_ack(now, &PubAck::new(id).with_reason(reason));
-        }
-        while let Some((id, reason)) = self.pending_recs.pop() {
-            self.send_ack(now, &PubRec::new(id).with_reason(reason));
-        }
-    }
-
-    fn on_puback(&mut self, now: Instant, ack: &PubAck) -> Handled {
-        let id = ack.packet_id;
-        match self.session.outbound.get(id) {
-            Some(InFlight::Publish(publish)) if publish.delivery.qos() == QoS::AtLeastOnce => {
-                Ok(Some(self.complete(now, id, ack.reason)))
-            }
-            Some(_) => Err(wrong_ack(crate::PacketType::PubAck, id)),
-            // A peer that acknowledges twice harms nobody.
-            None => Ok(None),
-        }
-    }
-
-    fn on_pubrec(&mut self, now: Instant, ack: &PubRec) -> Handled {
-        let id = ack.packet_id;
-        match self.session.outbound.get(id) {
-            Some(InFlight::Publish(publish)) if publish.delivery.qos() == QoS::ExactlyOnce => {
-                if ack.reason.is_error() {
-                    return Ok(Some(self.complete(now, id, ack.reason)));
-                }
-                // [MQTT-4.3.3-4]: from here on the message is not sent again.
-                self.session.outbound.replace(id, InFlight::Release);
-                self.send_ack(now, &PubRel::new(id));
-                Ok(None)
-            }
-            Some(InFlight::Release) => {
-                self.send_ack(now, &PubRel::new(id));
-                Ok(None)
-            }
-            Some(_) => Err(wrong_ack(crate::PacketType::PubRec, id)),
-            None => {
-                if !ack.reason.is_error() {
-                    let reason = ReasonCode::PacketIdentifierNotFound;
-                    self.send_ack(now, &PubRel::new(id).with_reason(reason));
-                }
-                Ok(None)
-            }
-        }
-    }
-
-    fn on_pubrel(&mut self, now: Instant, id: PacketId) {
-        // [MQTT-4.3.3-11]; one that is not known is answered too, or its sender would wait for ever.
-        let known = self.session.inbound.remove(id);
-        let reason = if known { ReasonCode::Success } else { ReasonCode::PacketIdentifierNotFound };
-        self.send_ack(now, &PubComp::new(id).with_reason(reason));
-    }
-
-    fn on_pubcomp(&mut self, now: Instant, ack: &PubComp) -> Handled {
-        let id = ack.packet_id;
-        match self.session.outbound.get(id) {
-            // PUBREC has said that the message is there. That its identifier is no longer known is no error after a
-            // lost PUBCOMP, and there is no other reason that is one.
-            Some(InFlight::Release) => Ok(Some(self.complete(now, id, ReasonCode::Success))),
-            Some(_) => Err(wrong_ack(crate::PacketType::PubComp, id)),
-            None => Ok(None),
-        }
-    }
-
-    /// A message of ours is done: frees its identifier and its place in the quota.
-    fn complete(&mut self, now: Instant, packet_id: PacketId, reason: ReasonCode) -> CoreEvent {
-        if let Some((_, true)) = self.session.outbound.remove(packet_id) {
-            self.quota = self.quota.saturating_add(1);
-            self.pump_resend(now);
-        }
-        CoreEvent::Acknowledged { packet_id, reason }
-    }
-}
-
-/// An application may set aliases itself, up to what the peer allows. [MQTT-3.3.2-9], [MQTT-3.3.2-11]
-pub(super) fn check_alias(message: &Message, maximum: u16) -> Result<(), PublishError> {
-    match message.properties.topic_alias() {
-        Some(alias) if alias.get() > maximum => {
-            Err(PublishError::TopicAliasAboveMaximum { alias: alias.get(), maximum })
-        }
-        _ => Ok(()),
     }
 }
 
@@ -503,53 +221,3 @@ pub(super) const fn auth_fits(reason: ReasonCode, by_server: bool, connected: bo
         _ => false,
     }
 }
-
-fn wrong_ack(packet: crate::PacketType, packet_id: PacketId) -> ProtocolError {
-    ProtocolError::WrongAcknowledgement { packet, packet_id }
-}
-
-/// Packets with a Reason String and User Properties, which can be left out.
-pub(super) trait HasText: EncodePacket {
-    /// CONNACK and DISCONNECT may carry them even when Request Problem Information is 0. [MQTT-3.1.2-29]
-    const ALWAYS_ALLOWED: bool;
-
-    fn without_text(&self) -> Self;
-}
-
-/// Whether a packet carries text that Request Problem Information can forbid. [MQTT-3.1.2-29]
-pub(super) fn has_text(packet: &Packet) -> bool {
-    fn any<P: PropertySet>(properties: &Properties<P>) -> bool {
-        properties.has(0x1F) || properties.has(0x26)
-    }
-    match packet {
-        Packet::PubAck(ack) => any(&ack.properties),
-        Packet::PubRec(ack) => any(&ack.properties),
-        Packet::PubRel(ack) => any(&ack.properties),
-        Packet::PubComp(ack) => any(&ack.properties),
-        Packet::SubAck(ack) => any(&ack.properties),
-        Packet::UnsubAck(ack) => any(&ack.properties),
-        Packet::Auth(auth) => any(&auth.properties),
-        _ => false,
-    }
-}
-
-fn strip<P: PropertySet>(properties: &Properties<P>) -> Properties<P> {
-    let mut stripped = properties.clone();
-    stripped.remove(0x26);
-    stripped.remove(0x1F);
-    stripped
-}
-
-macro_rules! has_text {
-    ($($packet:ident: $always:literal),*) => {$(
-        impl HasText for $packet {
-            const ALWAYS_ALLOWED: bool = $always;
-
-            fn without_text(&self) -> Self {
-                Self { properties: strip(&self.properties), ..self.clone() }
-            }
-        }
-    )*};
-}
-
-has_text!(ConnAck: true, Disconnect: true, SubAck: false, UnsubAck: false, Auth: false);

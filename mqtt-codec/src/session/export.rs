@@ -3,7 +3,7 @@
 use alloc::vec::Vec;
 use core::fmt;
 
-use super::{InFlight, Outbound, Received, Session};
+use super::{DeliveryNumber, Entry, InFlight, Outbound, Received, Session};
 use crate::message::Message;
 use crate::packet::Delivery;
 use crate::types::{PacketId, QoS};
@@ -33,6 +33,9 @@ pub enum Outgoing {
     Published(Message),
     /// The peer has it; it waits for PUBCOMP.
     Released,
+    /// A QoS 2 message that could not be sent again, as the application was told. The peer may know its identifier
+    /// nevertheless, so that waits for PUBCOMP.
+    GivenUp,
 }
 
 /// Where a QoS 2 message of the peer is.
@@ -73,20 +76,21 @@ impl Session {
         let outgoing = self.outbound.in_order().into_iter().filter_map(|id| {
             let state = match self.outbound.get(id)? {
                 InFlight::Publish(publish) => Outgoing::Published(publish.clone().into()),
-                InFlight::Release => Outgoing::Released,
+                InFlight::Release { told: false } => Outgoing::Released,
+                InFlight::Release { told: true } => Outgoing::GivenUp,
                 InFlight::Request { .. } => return None,
             };
             Some((id, state))
         });
         let incoming = self.inbound.iter().map(|(id, state)| match state {
-            Received::Delivered => (id, Incoming::Delivered),
+            Received::Delivered(_) => (id, Incoming::Delivered),
             Received::Accepted => (id, Incoming::Acknowledged),
         });
         SessionState {
             outgoing: outgoing.collect(),
             incoming: incoming.collect(),
             discarded: self.discarded,
-            connections: self.epoch,
+            connections: self.connection(),
         }
     }
 
@@ -95,13 +99,14 @@ impl Session {
     /// # Errors
     /// The data is not what [`export`](Self::export) could have given.
     pub fn import(state: SessionState) -> Result<Self, SessionStateError> {
-        let (epoch, first_epoch) = (state.connections, state.connections.wrapping_add(1));
-        let mut session = Self { discarded: state.discarded, epoch, first_epoch, ..Self::new() };
+        let last_delivery = DeliveryNumber { connection: state.connections, serial: 0 };
+        let mut session = Self { discarded: state.discarded, last_delivery, ..Self::new() };
         let mut unacknowledged = Vec::new();
         let mut entries = Vec::with_capacity(state.outgoing.len());
         for (id, outgoing) in state.outgoing {
             let entry = match outgoing {
-                Outgoing::Released => InFlight::Release,
+                Outgoing::Released => InFlight::Release { told: false },
+                Outgoing::GivenUp => InFlight::Release { told: true },
                 Outgoing::Published(message) => {
                     let delivery = match message.qos {
                         QoS::AtMostOnce => return Err(SessionStateError::QoS0(id)),
@@ -115,10 +120,10 @@ impl Session {
         }
         session.outbound = Outbound::restore(entries).map_err(SessionStateError::DuplicatePacketId)?;
         for (id, incoming) in state.incoming {
-            if session.inbound.get(id).is_some() {
+            let entry = Entry { state: Received::Accepted, is_current: false };
+            if !session.inbound.insert(id, entry) {
                 return Err(SessionStateError::DuplicatePacketId(id));
             }
-            session.inbound.set(id, Received::Accepted);
             if incoming == Incoming::Delivered {
                 unacknowledged.push(id);
             }
@@ -151,13 +156,14 @@ mod tests {
                 (id(9), Outgoing::Published(message(QoS::AtLeastOnce))),
                 (id(2), Outgoing::Released),
                 (id(65_535), Outgoing::Published(message(QoS::ExactlyOnce))),
+                (id(4), Outgoing::GivenUp),
             ],
             incoming: vec![(id(3), Incoming::Delivered), (id(4), Incoming::Acknowledged)],
             discarded: true,
             connections: 7,
         };
         let session = Session::import(state.clone()).unwrap();
-        assert_eq!(session.in_flight(), 3);
+        assert_eq!(session.in_flight(), 4);
         let incoming = vec![(id(4), Incoming::Acknowledged)];
         assert_eq!(session.export(), SessionState { incoming, ..state });
     }

@@ -3,10 +3,16 @@
 mod export;
 mod inbound;
 mod outbound;
+mod token;
 
 pub use export::{Incoming, Outgoing, SessionState, SessionStateError};
-pub(crate) use inbound::{Inbound, Received};
+pub(crate) use inbound::{Entry, Inbound, Received};
 pub(crate) use outbound::{InFlight, Outbound};
+pub use token::AckToken;
+pub(crate) use token::DeliveryNumber;
+
+use crate::reason::ReasonCode;
+use crate::types::QoS;
 
 /// The protocol's part of a Session: QoS 1 and 2 messages in flight, and the Packet Identifiers in use.
 ///
@@ -16,10 +22,8 @@ pub(crate) use outbound::{InFlight, Outbound};
 pub struct Session {
     pub(crate) outbound: Outbound,
     pub(crate) inbound: Inbound,
-    /// Counts connections, so that an acknowledgement of an earlier one is recognised.
-    pub(crate) epoch: u32,
-    /// The first connection after the session was last forgotten.
-    pub(crate) first_epoch: u32,
+    /// The last delivery to the application, which counts connections as well.
+    last_delivery: DeliveryNumber,
     /// A clean start was asked for and not answered: the server may have forgotten all of this or not, so there must
     /// be another one. [MQTT-3.1.2-4]
     pub(crate) discarded: bool,
@@ -41,11 +45,42 @@ impl Session {
         self.outbound.messages()
     }
 
+    /// Acknowledges a QoS 2 message between two connections, while the session is with neither: when the sender sends
+    /// it again, it is answered and not delivered again.
+    ///
+    /// One that is refused, by a reason that is an error, is delivered again instead, and can be refused again. A
+    /// token of QoS 1 does nothing here: such a message is always sent and delivered again.
+    pub fn ack(&mut self, token: AckToken, reason: ReasonCode) {
+        if token.qos == QoS::ExactlyOnce {
+            self.inbound.answer(token, !reason.is_error());
+        }
+    }
+
     /// Forgets all messages in flight, as at a clean start.
     pub fn clear(&mut self) {
         self.outbound = Outbound::default();
         self.inbound = Inbound::default();
-        self.first_epoch = self.epoch.wrapping_add(1);
         self.discarded = false;
+    }
+
+    pub(crate) fn begin_connection(&mut self) {
+        self.last_delivery.connection = self.last_delivery.connection.wrapping_add(1);
+    }
+
+    /// Forgets what belonged to the connection that ended.
+    pub(crate) fn end_connection(&mut self) {
+        self.outbound.end_connection();
+        self.inbound.end_connection();
+    }
+
+    /// Which connection the session is on.
+    pub(crate) fn connection(&self) -> u32 {
+        self.last_delivery.connection
+    }
+
+    /// The number of another delivery.
+    pub(crate) fn next_delivery(&mut self) -> DeliveryNumber {
+        self.last_delivery.serial = self.last_delivery.serial.wrapping_add(1);
+        self.last_delivery
     }
 }

@@ -3,6 +3,7 @@
 //! ```text
 //!   QoS 1:  Publish ──PUBACK──▶ (free)
 //!   QoS 2:  Publish ──PUBREC──▶ Release ──PUBCOMP──▶ (free)
+//!              └──given up, PUBREL──▶┘
 //! ```
 //!
 //! A slab: the identifier is the index plus one, so every step takes constant time and two things in flight
@@ -19,8 +20,11 @@ use crate::types::{PacketId, PacketType};
 pub(crate) enum InFlight {
     /// Sent, or to be sent again on resume; waits for PUBACK or PUBREC.
     Publish(Publish),
-    /// A QoS 2 message that was received; waits for PUBCOMP.
-    Release,
+    /// A QoS 2 message that was received, or given up; its identifier waits for PUBCOMP.
+    Release {
+        /// Whether the application knows its end already: it was given up.
+        told: bool,
+    },
     /// A SUBSCRIBE or UNSUBSCRIBE. It does not outlive its connection.
     Request {
         /// What answers it.
@@ -157,7 +161,7 @@ impl Outbound {
     pub(crate) fn in_order(&self) -> VecDeque<PacketId> {
         let mut ids: Vec<(u64, PacketId)> = self
             .ids()
-            .filter(|(_, slot)| matches!(slot.entry, Some(InFlight::Publish(_) | InFlight::Release)))
+            .filter(|(_, slot)| matches!(slot.entry, Some(InFlight::Publish(_) | InFlight::Release { .. })))
             .map(|(id, slot)| (slot.order, id))
             .collect();
         ids.sort_unstable();

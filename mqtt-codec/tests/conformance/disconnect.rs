@@ -95,14 +95,14 @@ fn nothing_is_sent_behind_a_disconnect() {
             let mqttkit_codec::ClientEvent::Publish { token: Some(token), .. } = event else { panic!() };
             tokens.push(token);
         }
-        client.connection.disconnect(now, &Disconnect::new(ReasonCode::NORMAL_DISCONNECTION));
+        client.connection.disconnect(now, &Disconnect::new(ReasonCode::NORMAL_DISCONNECTION)).unwrap();
         assert_eq!(client.sent_bytes(), [0xe0, 0]);
         client.connection.ack(now, tokens[0], ReasonCode::Success);
         let refused = client.connection.publish(now, message("", QoS::AtMostOnce));
         assert_eq!(refused, Err(PublishError::NotConnected));
         let no_filters = client.connection.unsubscribe(now, none(), [crate::common::filter("a")]);
         assert_eq!(no_filters, Err(PublishError::NotConnected));
-        client.connection.disconnect(now, &Disconnect::new(ReasonCode::NORMAL_DISCONNECTION));
+        client.connection.disconnect(now, &Disconnect::new(ReasonCode::NORMAL_DISCONNECTION)).unwrap();
         client.connection.handle_timeout(now + std::time::Duration::from_secs(1000));
         client.receive_packet(incoming("", QoS::ExactlyOnce, 2));
         assert_eq!(client.sent_bytes(), [0; 0]);
@@ -124,7 +124,7 @@ fn nothing_is_sent_behind_a_disconnect() {
 fn a_disconnect_ends_the_connection_of_its_sender() {
     for version in VERSIONS {
         let mut client = Client::connected(version);
-        client.connection.disconnect(client.now, &Disconnect::new(ReasonCode::NORMAL_DISCONNECTION));
+        client.connection.disconnect(client.now, &Disconnect::new(ReasonCode::NORMAL_DISCONNECTION)).unwrap();
         assert!(client.connection.is_closed(), "the caller closes the transport when this says so");
         assert_eq!(client.closed_by(&[]), Closed::Local(ReasonCode::NORMAL_DISCONNECTION));
         assert_eq!(client.connection.poll_timeout(), None);

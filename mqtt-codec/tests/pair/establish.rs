@@ -136,12 +136,12 @@ fn a_second_connect_is_a_protocol_error() {
 fn a_clean_goodbye_discards_the_will_and_nothing_else_does() {
     for version in VERSIONS {
         let mut pair = Pair::established(version);
-        pair.client.disconnect(pair.now, &Disconnect::new(ReasonCode::NORMAL_DISCONNECTION));
+        pair.client.disconnect(pair.now, &Disconnect::new(ReasonCode::NORMAL_DISCONNECTION)).unwrap();
         pair.run();
         assert!(!pair.server_closed().unwrap().publishes_will());
     }
     let mut pair = Pair::established(Version::V5);
-    pair.client.disconnect(pair.now, &Disconnect::new(ReasonCode::DisconnectWithWill));
+    pair.client.disconnect(pair.now, &Disconnect::new(ReasonCode::DisconnectWithWill)).unwrap();
     pair.run();
     assert!(pair.server_closed().unwrap().publishes_will());
     let mut pair = Pair::established(Version::V311);
@@ -172,7 +172,7 @@ fn a_drained_connection_ends_when_all_is_acknowledged() {
     pair.client.publish(pair.now, message(0, QoS::AtLeastOnce)).unwrap();
     let goodbye = Disconnect::new(ReasonCode::NORMAL_DISCONNECTION);
     let deadline = pair.now + Duration::from_secs(5);
-    pair.client.drain(pair.now, goodbye, deadline);
+    pair.client.drain(pair.now, goodbye, deadline).unwrap();
     pair.run();
     assert!(!pair.client.is_closed(), "its message is not acknowledged");
     assert_eq!(pair.client.publish(pair.now, message(1, QoS::AtMostOnce)), Err(PublishError::Draining));

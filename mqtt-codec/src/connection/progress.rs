@@ -1,0 +1,63 @@
+//! `Progress`: a packet that has arrived in part, and how long it may take to be complete.
+
+use core::time::Duration;
+
+use crate::types::Instant;
+use crate::wire::{Varint, peek_varint};
+
+/// The part of a packet that stands unread in the input of a connection.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Progress {
+    /// How much of it there is.
+    len: usize,
+    partial: Option<Partial>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Partial {
+    since: Instant,
+    grown_at: Instant,
+    /// How long it is altogether, as far as that is known.
+    total: u32,
+}
+
+/// How slow a packet may arrive, in bytes per second: about 1 kbit/s, below any link that MQTT is used on.
+const SLOWEST: u32 = 128;
+
+impl Progress {
+    /// A packet is complete; what stands behind it is the next.
+    pub(super) fn complete(&mut self) {
+        *self = Self::default();
+    }
+
+    /// Looks at the input when no more packets can be taken from it. Returns whether it has grown.
+    pub(super) fn look(&mut self, now: Instant, input: &[u8]) -> bool {
+        let has_grown = input.len() > self.len;
+        self.len = input.len();
+        if has_grown {
+            let since = self.partial.map_or(now, |partial| partial.since);
+            self.partial = Some(Partial { since, grown_at: now, total: total(input) });
+        }
+        has_grown
+    }
+
+    /// When the peer counts as silent: this long after the last packet, or part of one. A packet that comes in parts
+    /// must be complete in that time and what it takes at [`SLOWEST`].
+    pub(super) fn deadline(&self, last_packet_at: Instant, patience: Duration) -> Instant {
+        match self.partial {
+            None => last_packet_at + patience,
+            Some(Partial { since, grown_at, total }) => {
+                let allowance = Duration::from_secs(u64::from(total / SLOWEST));
+                (grown_at + patience).min(since + patience + allowance)
+            }
+        }
+    }
+}
+
+/// The length of the packet that begins like this, or 0 while that is not known.
+fn total(input: &[u8]) -> u32 {
+    match peek_varint(input.get(1..).unwrap_or_default()) {
+        Varint::Value(body, _) => body,
+        Varint::Incomplete | Varint::Bad(_) => 0,
+    }
+}

@@ -1,0 +1,84 @@
+//! What a server sends: messages, answers to requests, authentication, and the end.
+
+use super::{Phase, ServerConnection};
+use crate::connection::closed::Closed;
+use crate::connection::common::auth_fits;
+use crate::connection::refused::PublishError;
+use crate::error::EncodeError;
+use crate::message::Message;
+use crate::packet::{Auth, Disconnect, SubAck, UnsubAck};
+use crate::types::{Instant, PacketId, PacketType};
+
+impl ServerConnection {
+    /// Sends a message. Returns the identifier by which [`ServerEvent::Acknowledged`](super::ServerEvent::Acknowledged)
+    /// names it, for QoS 1 and 2.
+    pub fn publish(&mut self, now: Instant, message: Message) -> Result<Option<PacketId>, PublishError> {
+        self.check_connected()?;
+        self.core.publish(now, message)
+    }
+
+    /// Answers a SUBSCRIBE.
+    pub fn sub_ack(&mut self, now: Instant, ack: &SubAck) -> Result<(), PublishError> {
+        self.check_connected()?;
+        Ok(self.core.send_with_text(now, ack)?)
+    }
+
+    /// Answers an UNSUBSCRIBE.
+    pub fn unsub_ack(&mut self, now: Instant, ack: &UnsubAck) -> Result<(), PublishError> {
+        self.check_connected()?;
+        Ok(self.core.send_with_text(now, ack)?)
+    }
+
+    /// Sends a step of an enhanced authentication, before the client is accepted or, later, to authenticate again.
+    ///
+    /// The method is CONNECT's, whichever `auth` brings. A reason that does not fit the state is an error: before
+    /// the client is accepted a server can only continue. [MQTT-4.12.0-2]
+    pub fn auth(&mut self, now: Instant, auth: &Auth) -> Result<(), EncodeError> {
+        if !self.core.is_open() {
+            return Ok(());
+        }
+        if !auth_fits(auth.reason, true, self.phase == Phase::Connected) {
+            return Err(EncodeError::InvalidReasonCode { packet: PacketType::Auth, code: auth.reason });
+        }
+        self.core.send_auth(now, auth, self.client.authentication_method.as_ref())?;
+        if self.phase == Phase::AwaitAnswer {
+            self.phase = Phase::Authenticating { deadline: now + self.config.connect_timeout };
+        }
+        Ok(())
+    }
+
+    /// Ends the connection, with a DISCONNECT where the version has one for servers.
+    pub fn disconnect(&mut self, now: Instant, disconnect: &Disconnect) {
+        self.say_goodbye(now, disconnect, Closed::Local(disconnect.reason));
+    }
+
+    /// Ends the connection gracefully: no more messages are taken, and the goodbye is said when those in flight, in
+    /// both directions, are complete, or at the deadline. What is not complete then stays in the session.
+    pub fn drain(&mut self, now: Instant, disconnect: Disconnect, deadline: Instant) {
+        if self.check_connected().is_ok() {
+            self.core.drain(now, disconnect, deadline);
+        } else {
+            self.disconnect(now, &disconnect);
+        }
+    }
+
+    fn check_connected(&self) -> Result<(), PublishError> {
+        if self.core.is_open() && self.phase == Phase::Connected {
+            Ok(())
+        } else {
+            Err(PublishError::NotConnected)
+        }
+    }
+
+    /// Servers have a DISCONNECT from MQTT 5.0 on.
+    pub(super) fn say_goodbye(&mut self, now: Instant, disconnect: &Disconnect, closed: Closed) {
+        if self.version().has_properties() && self.phase == Phase::Connected {
+            // [MQTT-3.14.2-2]
+            let mut disconnect = disconnect.clone();
+            disconnect.properties.remove(0x11);
+            self.core.disconnect(now, &disconnect, closed);
+        } else {
+            self.core.close(closed);
+        }
+    }
+}
