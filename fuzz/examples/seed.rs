@@ -1,4 +1,4 @@
-//! Writes the golden vectors of the codec as first inputs: `cargo run --example seed -- corpus`.
+//! Writes the golden vectors of the codec, and programs for the other targets, as first inputs: `cargo run --example seed -- corpus`.
 
 use std::path::Path;
 use std::{env, fs, io};
@@ -9,6 +9,9 @@ mod parse;
 
 /// Longer vectors are repetitions of one byte, which teach a fuzzer nothing and slow it down.
 const LONGEST: usize = 1024;
+
+/// How many programs there are to begin with, each longer than the one before.
+const PROGRAMS: usize = 48;
 
 fn main() -> io::Result<()> {
     let corpus = env::args().nth(1).unwrap_or_else(|| "corpus".to_owned());
@@ -28,6 +31,16 @@ fn main() -> io::Result<()> {
         seed("split", &[0, 6, 2, 30], &stream[last..].concat())?;
         if vector.error.is_some() {
             stream.pop();
+        }
+    }
+    // Without them the first minute goes by before a program is longer than a few steps.
+    let mut noise = mqttkit_fuzz::noise();
+    for target in ["round_trip", "server_bytes", "client_bytes", "pair", "topic"] {
+        let folder = Path::new(&corpus).join(target);
+        fs::create_dir_all(&folder)?;
+        for number in 0..PROGRAMS {
+            let program: Vec<u8> = noise.by_ref().take(16 * number).collect();
+            fs::write(folder.join(format!("noise-{number}")), program)?;
         }
     }
     Ok(())

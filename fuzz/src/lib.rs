@@ -20,6 +20,8 @@ pub use round_trip::round_trip;
 pub use split::split;
 pub use topic::topic;
 
+use std::iter;
+
 use mqttkit_codec::Version;
 
 /// A body of a target.
@@ -37,6 +39,17 @@ pub const TARGETS: [(&str, Body); 9] = [
     ("diff_v4", diff_v4),
     ("diff_v5", diff_v5),
 ];
+
+/// Bytes without end, always the same: programs to begin with for the targets that take their input for one.
+pub fn noise() -> impl Iterator<Item = u8> {
+    let mut state = 0x9E37_79B9_7F4A_7C15_u64;
+    iter::repeat_with(move || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state as u8
+    })
+}
 
 const VERSIONS: [Version; 3] = [Version::V31, Version::V311, Version::V5];
 

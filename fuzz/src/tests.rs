@@ -1,9 +1,9 @@
 //! What the fuzzer does, in small, for a stable toolchain without coverage: vectors, and bytes of a fixed sequence.
 
+use std::fs;
 use std::path::Path;
-use std::{fs, iter};
 
-use crate::TARGETS;
+use crate::{TARGETS, noise};
 
 #[allow(dead_code, clippy::unwrap_used)]
 #[path = "../../mqtt-codec/tests/vectors/parse.rs"]
@@ -21,13 +21,7 @@ fn vectors_pass_every_target() {
 /// What looks like a program to the targets that take their input for one.
 #[test]
 fn arbitrary_bytes_pass_every_target() {
-    let mut state = 0x9E37_79B9_7F4A_7C15_u64;
-    let mut byte = iter::repeat_with(move || {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        state as u8
-    });
+    let mut byte = noise();
     for round in 0..300 {
         let data: Vec<u8> = byte.by_ref().take(round * 5).collect();
         for (_, body) in TARGETS {

@@ -38,6 +38,7 @@ pub(super) struct State<'a> {
 
 macro_rules! side {
     ($connection:ident, $event:ident, $reachable:expr) => {
+        #[allow(clippy::let_unit_value, reason = "what a client may be refused, a server may not")]
         impl Side for $connection {
             fn event(&mut self, now: Instant, input: &mut BytesMut) -> Option<(bool, Option<AckToken>)> {
                 Some(match self.poll_event(now, input)? {
@@ -75,11 +76,11 @@ macro_rules! side {
             }
 
             fn disconnect(&mut self, now: Instant, goodbye: &Disconnect) {
-                self.disconnect(now, goodbye);
+                let _ = self.disconnect(now, goodbye);
             }
 
             fn drain(&mut self, now: Instant, goodbye: Disconnect, deadline: Instant) {
-                self.drain(now, goodbye, deadline);
+                let _ = self.drain(now, goodbye, deadline);
             }
 
             fn handle_timeout(&mut self, now: Instant) {

@@ -5,6 +5,8 @@ use std::collections::HashMap;
 use bytes::Bytes;
 use mqttkit_codec::{Message, PacketId, QoS, ReasonCode};
 
+use super::limits::Limits;
+
 /// A direction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Way {
@@ -39,6 +41,8 @@ struct Record {
     accepted: bool,
     refused: bool,
     done: bool,
+    /// The receiver lowered its limit, and the application was told.
+    too_large: bool,
     /// A session was lost on the way: all promises end.
     abandoned: bool,
 }
@@ -70,6 +74,7 @@ impl Flow {
             accepted: false,
             refused: false,
             done: id.is_none(),
+            too_large: false,
             abandoned: false,
         });
     }
@@ -129,12 +134,15 @@ impl Flow {
     }
 
     /// The publishing application is told that the message is complete.
-    pub(super) fn acknowledged(&mut self, id: PacketId, reason: ReasonCode) {
+    pub(super) fn acknowledged(&mut self, id: PacketId, reason: ReasonCode, limits: &Limits) {
         let number = self.in_flight.remove(&id).expect("it names a message in flight");
         let record = &mut self.records[number];
         assert!(!record.done, "{:?} {number} is complete twice", self.way);
         record.done = true;
-        if reason.is_error() {
+        if reason == ReasonCode::PacketTooLarge {
+            assert!(limits.forbid(self.way, &record.message), "{:?} {number} is not too large", self.way);
+            record.too_large = true;
+        } else if reason.is_error() {
             assert!(record.refused, "{:?} {number}: {reason}", self.way);
         } else {
             assert!(record.accepted, "{:?} {number} was acknowledged by nobody", self.way);
@@ -173,7 +181,7 @@ impl Flow {
                 continue;
             }
             assert!(record.done, "{:?} {number} is not complete", self.way);
-            assert!(record.seen, "{:?} {number} was never delivered", self.way);
+            assert!(record.seen || record.too_large, "{:?} {number} was never delivered", self.way);
         }
     }
 }
