@@ -3,7 +3,7 @@
 use bytes::{Buf, BufMut, BytesMut};
 
 use crate::error::{DecodeCause, DecodeError, EncodeError};
-use crate::packet::{Body, EncodePacket, Packet, Publish, check_publish_flags};
+use crate::packet::{Body, EncodePacket, Packet, Publish, publish};
 use crate::types::{PacketType, Version};
 use crate::wire::{MAX_VARINT, Reader, Varint, error, peek_varint, put_varint, varint_len};
 
@@ -84,40 +84,38 @@ impl Codec {
 
     fn decode_publish(&self, first_byte: u8, input: &mut BytesMut) -> Result<Option<Packet>, DecodeError> {
         const TYPE: PacketType = PacketType::Publish;
-        if let Err((cause, field)) = check_publish_flags(first_byte) {
-            return Err(error(cause, Some(TYPE), self.version, field, 0));
-        }
-        let Some(size) = self.peek_size(TYPE, input)? else { return Ok(None) };
-        let frame = input.split_to(size.total).freeze();
-        let reader = Reader::new(frame, size.header, TYPE, self.version);
-        match Publish::read(first_byte, reader) {
-            Ok(publish) => Ok(Some(Packet::Publish(publish))),
-            Err(error) => Err(error),
-        }
+        let qos = match publish::check_flags(first_byte) {
+            Ok(qos) => qos,
+            Err((cause, field)) => return Err(error(cause, Some(TYPE), self.version, field, 0)),
+        };
+        let Some((frame, header)) = self.frame(TYPE, input)? else { return Ok(None) };
+        let (checked, len) = (publish::Checked::new(frame, header, qos, self.version)?, frame.len());
+        Ok(Some(Packet::Publish(checked.take(len, input))))
     }
 
     fn decode_rarer(&mut self, first_byte: u8, input: &mut BytesMut) -> Result<Option<Packet>, DecodeError> {
         let packet = self.check_first_byte(first_byte)?;
-        let Some(size) = self.peek_size(packet, input)? else { return Ok(None) };
-        if size.total == size.header
+        let Some((frame, header)) = self.frame(packet, input)? else { return Ok(None) };
+        let total = frame.len();
+        if total == header
             && let Some(empty) = match packet {
                 PacketType::PingReq => Some(Packet::PingReq),
                 PacketType::PingResp => Some(Packet::PingResp),
                 _ => None,
             }
         {
-            input.advance(size.total);
+            input.advance(total);
             return Ok(Some(empty));
         }
         // An acknowledgement of two bytes, which most are, needs no share of the buffer.
-        if let Some(&[high, low]) = input.get(size.header..size.total)
+        if let Some(&[high, low]) = frame.get(header..)
             && let Some(ack) = Packet::short_ack(packet, u16::from_be_bytes([high, low]))
         {
-            input.advance(size.total);
+            input.advance(total);
             return Ok(Some(ack));
         }
-        let frame = input.split_to(size.total).freeze();
-        let packet = Packet::read(packet, first_byte, Reader::new(frame, size.header, packet, self.version))?;
+        let frame = input.split_to(total).freeze();
+        let packet = Packet::read(packet, Reader::new(frame, header, packet, self.version))?;
         if let Packet::Connect(connect) = &packet {
             self.version = connect.version;
         }
@@ -174,8 +172,27 @@ impl Codec {
             return Err(EncodeError::PacketTooLarge { size, limit: self.max_outgoing.min(MAX_PACKET_SIZE) });
         }
         out.reserve(header_len + reserve);
-        out.put_u8(first_byte);
-        put_varint(out, body_len as u32);
+        // Most packets are short, and to append two bytes together is to ask for room once.
+        if let body_len @ 0..=0x7f = body_len {
+            out.put_slice(&[first_byte, body_len as u8]);
+        } else {
+            out.put_u8(first_byte);
+            put_varint(out, body_len as u32);
+        }
+        Ok(())
+    }
+
+    /// Writes a packet that is nothing but its fixed header and the bytes of a packet identifier.
+    #[inline]
+    pub(crate) fn encode_short<const N: usize>(
+        &self,
+        packet: [u8; N],
+        out: &mut BytesMut,
+    ) -> Result<(), EncodeError> {
+        if N as u32 > self.max_outgoing {
+            return Err(EncodeError::PacketTooLarge { size: N as u64, limit: self.max_outgoing });
+        }
+        out.put_slice(&packet);
         Ok(())
     }
 
@@ -200,28 +217,25 @@ impl Codec {
         }
     }
 
-    /// Reads the Remaining Length and holds it against the limit. `None` while the packet is not complete.
+    /// Reads the Remaining Length and holds it against the limit: the whole packet, and the length of its fixed
+    /// header. `None` while it is not complete.
     #[expect(clippy::inline_always, reason = "its result is large to return")]
     #[inline(always)]
-    fn peek_size(&self, packet: PacketType, input: &[u8]) -> Result<Option<Size>, DecodeError> {
+    fn frame<'a>(
+        &self,
+        packet: PacketType,
+        input: &'a [u8],
+    ) -> Result<Option<(&'a [u8], usize)>, DecodeError> {
         let error = |cause| Err(error(cause, Some(packet), self.version, "Remaining Length", 1));
         let (body, len) = match peek_varint(input.get(1..).unwrap_or_default()) {
             Varint::Value(value, len) => (value, len),
             Varint::Incomplete => return Ok(None),
             Varint::Bad(cause) => return error(cause),
         };
-        let header = 1 + len;
-        let total = header as u32 + body;
-        if total > self.max_incoming {
-            return error(DecodeCause::PacketTooLarge { size: total, limit: self.max_incoming });
+        let size = 1 + len as u32 + body;
+        if size > self.max_incoming {
+            return error(DecodeCause::PacketTooLarge { size, limit: self.max_incoming });
         }
-        let total = total as usize;
-        Ok(if input.len() < total { None } else { Some(Size { header, total }) })
+        Ok(input.get(..size as usize).map(|frame| (frame, 1 + len)))
     }
-}
-
-/// The length of the fixed header, and of all of the packet.
-struct Size {
-    header: usize,
-    total: usize,
 }

@@ -35,18 +35,24 @@ impl Field {
     /// A span of `frame`, or a copy of it.
     #[inline]
     pub(crate) fn of(frame: &Bytes, span: Range<usize>) -> Self {
-        let len = span.len();
+        match frame.get(span.start..).and_then(|bytes| Self::in_place(bytes, span.len())) {
+            Some(field) => field,
+            None => Self::Shared(frame.slice(span)),
+        }
+    }
+
+    /// A copy of the first `len` of these bytes, if they are few.
+    #[inline]
+    pub(crate) fn in_place(bytes: &[u8], len: usize) -> Option<Self> {
         if len > IN_PLACE {
-            return Self::Shared(frame.slice(span));
+            return None;
         }
         // A copy of known length takes a few instructions, so copy all there is room for.
-        if let Some((chunks, _)) = frame.get(span.start..).map(<[u8]>::as_chunks)
-            && let [first, second, third, fourth, ..] = *chunks
-        {
+        if let [first, second, third, fourth, ..] = *bytes.as_chunks().0 {
             let last = u64::from_le_bytes(fourth) & (u64::MAX >> 8) | (len as u64) << 56;
-            return Self::InPlace(Words([first, second, third, last.to_le_bytes()]));
+            return Some(Self::InPlace(Words([first, second, third, last.to_le_bytes()])));
         }
-        Self::copy_of(frame.get(span).unwrap_or_default())
+        Some(Self::copy_of(bytes.get(..len)?))
     }
 
     pub(crate) fn copy_of(bytes: &[u8]) -> Self {
@@ -70,6 +76,15 @@ impl Field {
                 words.as_flattened().get(..usize::from(len)).unwrap_or_default()
             }
             Self::Shared(bytes) => bytes,
+        }
+    }
+
+    /// What [`write`](Self::write) takes, in bytes.
+    #[inline]
+    pub(crate) fn encoded_len(&self) -> usize {
+        2 + match self {
+            Self::InPlace(Words(words)) => usize::from(words[3][7]),
+            Self::Shared(bytes) => bytes.len(),
         }
     }
 

@@ -13,7 +13,7 @@ use crate::error::{DecodeCause, EncodeError};
 use crate::field::Field;
 use crate::text::{self, Binary, Str};
 use crate::types::QoS;
-use crate::wire::{self, MAX_VARINT, Read, Reader, Varint, field_len, peek_varint, varint_len};
+use crate::wire::{self, MAX_VARINT, Read, Reader, Varint, field_len, peek_varint, split_field, varint_len};
 
 /// How a value stands on the wire, and its range.
 #[derive(Clone, Copy)]
@@ -245,8 +245,8 @@ impl<P: PropertySet> Properties<P> {
         }
         let start = reader.position();
         let span = reader.span(len, "Properties")?;
-        match validate(reader.bytes(span.clone()), P::PLACE) {
-            Ok(present) => Ok(Self { raw: reader.share(span), present, set: PhantomData }),
+        match Checked::new(reader.bytes(span.clone())) {
+            Ok(checked) => Ok(checked.share(reader.share(span))),
             Err(Invalid { cause, id, at }) => Err(reader.error_at(cause, name(id), start + at)),
         }
     }
@@ -350,37 +350,63 @@ impl<P: PropertySet> Properties<P> {
     }
 }
 
-struct Invalid {
-    cause: DecodeCause,
-    id: u8,
-    at: usize,
+/// Which properties stand in bytes that were checked.
+pub(crate) struct Checked<P> {
+    present: u64,
+    set: PhantomData<fn() -> P>,
+}
+
+impl<P: PropertySet> Checked<P> {
+    pub(crate) const NONE: Self = Self { present: 0, set: PhantomData };
+
+    #[inline]
+    pub(crate) fn new(raw: &[u8]) -> Result<Self, Invalid> {
+        validate(raw, P::PLACE).map(|present| Self { present, set: PhantomData })
+    }
+
+    pub(crate) const fn has(&self, id: u8) -> bool {
+        self.present & (1 << id) != 0
+    }
+
+    /// The properties, of a share of the bytes that were checked.
+    #[inline]
+    pub(crate) fn share(self, raw: Bytes) -> Properties<P> {
+        Properties { raw, present: self.present, set: PhantomData }
+    }
+}
+
+/// The property that is wrong, and where it stands.
+pub(crate) struct Invalid {
+    pub(crate) cause: DecodeCause,
+    pub(crate) id: u8,
+    pub(crate) at: usize,
 }
 
 /// Checks every property and returns which are there.
 fn validate(raw: &[u8], place: Places) -> Result<u64, Invalid> {
     const METHOD: u64 = 1 << 0x15;
     let mut present = 0u64;
-    let mut at = 0;
+    let mut rest = raw;
     let mut data_at = None;
-    while let Some(&id) = raw.get(at) {
-        let invalid = |cause| Invalid { cause, id, at };
-        // Identifiers are variable-byte integers, but all that exist take one byte.
-        let Some(entry) = entry(id) else { return Err(invalid(DecodeCause::UnknownProperty(id))) };
+    // Identifiers are variable-byte integers, but all that exist take one byte.
+    while let Some((&id, value)) = rest.split_first() {
+        let invalid = |cause| Err(Invalid { cause, id, at: raw.len() - rest.len() });
+        let Some(entry) = entry(id) else { return invalid(DecodeCause::UnknownProperty(id)) };
+        let bit = 1 << id;
         if entry.places & place == 0 {
-            return Err(invalid(DecodeCause::PropertyNotAllowed(id)));
+            return invalid(DecodeCause::PropertyNotAllowed(id));
         }
-        if present & (1 << id) != 0 && entry.repeats & place == 0 {
-            return Err(invalid(DecodeCause::DuplicateProperty(id)));
+        if present & bit != 0 && entry.repeats & place == 0 {
+            return invalid(DecodeCause::DuplicateProperty(id));
         }
-        present |= 1 << id;
+        present |= bit;
         if id == 0x16 {
-            data_at = Some(at);
+            data_at = Some(raw.len() - rest.len());
         }
-        let rest = &raw[at + 1..];
-        match check_value(entry.kind, rest, id) {
-            Ok(len) => at += 1 + len,
-            Err(cause) => return Err(invalid(cause)),
-        }
+        rest = match check_value(entry.kind, value, id) {
+            Ok(rest) => rest,
+            Err(cause) => return invalid(cause),
+        };
     }
     // Authentication Data needs the method it belongs to.
     if let Some(at) = data_at
@@ -410,50 +436,48 @@ fn value_len(kind: Kind, rest: &[u8]) -> Option<usize> {
     (len <= rest.len()).then_some(len)
 }
 
-/// Checks the value at the start of `rest`, and returns how many bytes it takes.
+/// Checks the value at the start of `bytes`, and returns what follows it.
 #[inline]
-fn check_value(kind: Kind, rest: &[u8], id: u8) -> Result<usize, DecodeCause> {
+fn check_value(kind: Kind, bytes: &[u8], id: u8) -> Result<&[u8], DecodeCause> {
     const TRUNCATED: DecodeCause = DecodeCause::Truncated;
-    let fixed = |len| rest.get(..len).ok_or(TRUNCATED);
-    let (len, in_range) = match kind {
-        Kind::Flag => (1, fixed(1)?[0] <= 1),
-        Kind::U16 => (fixed(2)?.len(), true),
-        Kind::U32 => (fixed(4)?.len(), true),
-        Kind::NonZeroU16 => (2, fixed(2)? != [0; 2]),
-        Kind::NonZeroU32 => (4, fixed(4)? != [0; 4]),
-        Kind::NonZeroVarint => match peek_varint(rest) {
-            Varint::Value(number, len) => (len, number != 0),
+    let (in_range, rest) = match kind {
+        Kind::Flag => {
+            let (&value, rest) = bytes.split_first().ok_or(TRUNCATED)?;
+            (value <= 1, rest)
+        }
+        Kind::U16 => (true, bytes.split_first_chunk::<2>().ok_or(TRUNCATED)?.1),
+        Kind::U32 => (true, bytes.split_first_chunk::<4>().ok_or(TRUNCATED)?.1),
+        Kind::NonZeroU16 => {
+            let (value, rest) = bytes.split_first_chunk::<2>().ok_or(TRUNCATED)?;
+            (*value != [0; 2], rest)
+        }
+        Kind::NonZeroU32 => {
+            let (value, rest) = bytes.split_first_chunk::<4>().ok_or(TRUNCATED)?;
+            (*value != [0; 4], rest)
+        }
+        Kind::NonZeroVarint => match peek_varint(bytes) {
+            Varint::Value(number, len) => (number != 0, bytes.get(len..).unwrap_or_default()),
             Varint::Incomplete => return Err(TRUNCATED),
             Varint::Bad(cause) => return Err(cause),
         },
-        Kind::Data => (field_len(split_field(rest).ok_or(TRUNCATED)?.0), true),
-        Kind::Text => {
-            let (text, _) = split_field(rest).ok_or(TRUNCATED)?;
-            text::check(text)?;
-            (field_len(text), true)
-        }
+        Kind::Data => (true, split_field(bytes).ok_or(TRUNCATED)?.1),
+        Kind::Text => (true, split_text(bytes)?.1),
         Kind::Topic => {
-            let (topic, _) = split_field(rest).ok_or(TRUNCATED)?;
-            text::check(topic)?;
+            let (topic, rest) = split_text(bytes)?;
             // [MQTT-3.3.2-14] no wildcards
-            (field_len(topic), !topic.is_empty() && !topic.iter().any(|&byte| byte == b'+' || byte == b'#'))
+            (!topic.is_empty() && !topic.iter().any(|&byte| byte == b'+' || byte == b'#'), rest)
         }
-        Kind::Pair => {
-            let (name, rest) = split_field(rest).ok_or(TRUNCATED)?;
-            let (value, _) = split_field(rest).ok_or(TRUNCATED)?;
-            text::check(name)?;
-            text::check(value)?;
-            (field_len(name) + field_len(value), true)
-        }
+        Kind::Pair => (true, split_text(split_text(bytes)?.1)?.1),
     };
-    if in_range { Ok(len) } else { Err(DecodeCause::InvalidPropertyValue(id)) }
+    if in_range { Ok(rest) } else { Err(DecodeCause::InvalidPropertyValue(id)) }
 }
 
-/// The length-prefixed field at the start of `rest`, and what follows it.
+/// The text at the start of `bytes`, checked, and what follows it.
 #[inline]
-fn split_field(rest: &[u8]) -> Option<(&[u8], &[u8])> {
-    let (&prefix, rest) = rest.split_first_chunk()?;
-    rest.split_at_checked(u16::from_be_bytes(prefix).into())
+fn split_text(bytes: &[u8]) -> Result<(&[u8], &[u8]), DecodeCause> {
+    let (text, rest) = split_field(bytes).ok_or(DecodeCause::Truncated)?;
+    text::check(text)?;
+    Ok((text, rest))
 }
 
 /// One getter and one setter for each property of a set.

@@ -67,6 +67,12 @@ impl Str {
         Self(self.0.detached())
     }
 
+    /// What [`write`](Self::write) takes, in bytes.
+    #[inline]
+    pub(crate) fn encoded_len(&self) -> usize {
+        self.0.encoded_len()
+    }
+
     /// Writes it as it stands on the wire.
     #[inline]
     pub(crate) fn write(&self, out: &mut BytesMut) {
@@ -266,6 +272,12 @@ impl Binary {
     #[must_use]
     pub fn detached(&self) -> Self {
         Self(self.0.detached())
+    }
+
+    /// What [`write`](Self::write) takes, in bytes.
+    #[inline]
+    pub(crate) fn encoded_len(&self) -> usize {
+        self.0.encoded_len()
     }
 
     /// Writes it as it stands on the wire.

@@ -34,6 +34,7 @@ pub(crate) fn peek_varint(bytes: &[u8]) -> Varint {
     }
 }
 
+#[cold]
 fn peek_any_varint(bytes: &[u8]) -> Varint {
     let mut value = 0u32;
     for (index, &byte) in bytes.iter().take(4).enumerate() {
@@ -76,6 +77,13 @@ pub(crate) fn put_field(out: &mut BytesMut, field: &[u8]) {
     debug_assert!(u16::try_from(field.len()).is_ok());
     out.put_u16(field.len() as u16);
     out.put_slice(field);
+}
+
+/// The length-prefixed field at the start of `bytes`, and what follows it.
+#[inline]
+pub(crate) fn split_field(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (&prefix, rest) = bytes.split_first_chunk()?;
+    rest.split_at_checked(u16::from_be_bytes(prefix).into())
 }
 
 /// Puts an error together, out of the way of packets that are right.
@@ -209,7 +217,7 @@ impl Reader {
     /// The bytes of a span, sharing the frame's memory; none is pinned for an empty one.
     #[inline]
     pub(crate) fn share(&self, span: Range<usize>) -> Bytes {
-        if span.is_empty() { Bytes::new() } else { self.frame.slice(span) }
+        share(&self.frame, span)
     }
 
     /// The bytes of a field whose span was read.
@@ -268,6 +276,12 @@ impl Reader {
             n => Err(self.error(DecodeCause::TrailingBytes(n as u32), "Remaining Length")),
         }
     }
+}
+
+/// The bytes of a span, sharing the frame's memory; none is pinned for an empty one.
+#[inline]
+pub(crate) fn share(frame: &Bytes, span: Range<usize>) -> Bytes {
+    if span.is_empty() { Bytes::new() } else { frame.slice(span) }
 }
 
 impl From<TextError> for DecodeCause {

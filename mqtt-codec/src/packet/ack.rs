@@ -3,6 +3,7 @@
 use bytes::{BufMut, BytesMut};
 
 use super::{Body, check_reason, fixed_first_byte, read_reason};
+use crate::codec::Codec;
 use crate::error::EncodeError;
 use crate::property::AckProperties;
 use crate::reason::ReasonCode;
@@ -82,6 +83,15 @@ macro_rules! acks {
                 if !self.properties.is_empty() {
                     self.properties.write(out);
                 }
+            }
+
+            fn encode(&self, codec: &Codec, out: &mut BytesMut) -> Result<(), EncodeError> {
+                // Most are nothing but an identifier.
+                if self.reason == ReasonCode::Success && self.properties.is_empty() {
+                    let [high, low] = self.packet_id.get().to_be_bytes();
+                    return codec.encode_short([self.first_byte(), 2, high, low], out);
+                }
+                codec.encode_body(self, out)
             }
         }
     )*};

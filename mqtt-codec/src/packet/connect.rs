@@ -8,7 +8,7 @@ use crate::property::{ConnectProperties, WillProperties};
 use crate::text::{Binary, Str};
 use crate::topic::{TopicError, TopicName};
 use crate::types::{PacketType, QoS, Version};
-use crate::wire::{Read, Reader, field_len};
+use crate::wire::{Read, Reader};
 
 /// The first packet of a client.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -209,19 +209,19 @@ impl Body for Connect {
     /// The version is the packet's own, not the codec's.
     fn body_len(&self, _: Version) -> usize {
         let v5 = self.version.has_properties();
-        let mut len = field_len(self.version.protocol_name().as_bytes()) + 4;
-        len += field_len(self.client_id.as_bytes());
+        let mut len = 2 + self.version.protocol_name().len() + 4;
+        len += self.client_id.encoded_len();
         if v5 {
             len += self.properties.encoded_len();
         }
         if let Some(will) = &self.will {
-            len += field_len(will.topic.as_bytes()) + field_len(&will.payload);
+            len += will.topic.encoded_len() + will.payload.encoded_len();
             if v5 {
                 len += will.properties.encoded_len();
             }
         }
-        len += self.user_name.as_ref().map_or(0, |name| field_len(name.as_bytes()));
-        len + self.password.as_ref().map_or(0, |password| field_len(password))
+        len += self.user_name.as_ref().map_or(0, Str::encoded_len);
+        len + self.password.as_ref().map_or(0, Binary::encoded_len)
     }
 
     fn write_body(&self, _: Version, out: &mut BytesMut) {

@@ -6,7 +6,7 @@ mod connack;
 mod connect;
 mod disconnect;
 mod list;
-mod publish;
+pub(crate) mod publish;
 mod subscribe;
 mod unsubscribe;
 
@@ -23,7 +23,6 @@ pub use connack::ConnAck;
 pub use connect::{Connect, Will};
 pub use disconnect::Disconnect;
 pub use list::{List, ListItem};
-pub(crate) use publish::check_flags as check_publish_flags;
 pub use publish::{Delivery, Publish};
 pub use subscribe::{RetainHandling, SubAck, Subscribe, Subscription, SubscriptionOptions};
 pub use unsubscribe::{UnsubAck, Unsubscribe};
@@ -142,9 +141,16 @@ impl Packet {
     }
 
     /// Reads the body of a complete packet; the fixed header has been checked.
-    pub(crate) fn read(packet: PacketType, first_byte: u8, reader: Reader) -> Read<Self> {
+    pub(crate) fn read(packet: PacketType, reader: Reader) -> Read<Self> {
         Ok(match packet {
-            PacketType::Publish => Self::Publish(Publish::read(first_byte, reader)?),
+            // The codec reads it where it lies, and never comes here with one.
+            PacketType::Publish => {
+                return Err(reader.error_at(
+                    DecodeCause::ReservedPacketType(3),
+                    "MQTT Control Packet type",
+                    0,
+                ));
+            }
             PacketType::PubAck => Self::PubAck(PubAck::read(reader)?),
             PacketType::PubRec => Self::PubRec(PubRec::read(reader)?),
             PacketType::PubRel => Self::PubRel(PubRel::read(reader)?),
@@ -216,6 +222,10 @@ impl Body for Empty {
     }
 
     fn write_body(&self, _: Version, _: &mut BytesMut) {}
+
+    fn encode(&self, codec: &Codec, out: &mut BytesMut) -> Result<(), EncodeError> {
+        codec.encode_short([self.first_byte(), 0], out)
+    }
 }
 
 /// Does the same with whichever packet it is.

@@ -1,13 +1,16 @@
 //! PUBLISH: a message.
 
-use bytes::{BufMut, Bytes, BytesMut};
+use core::ops::Range;
+
+use bytes::{Buf, BufMut, Bytes, BytesMut};
 
 use super::Body;
 use crate::error::{DecodeCause, EncodeError};
-use crate::property::PublishProperties;
+use crate::field::Field;
+use crate::property::{self, Invalid, PublishProperties};
 use crate::topic::{TopicName, check_name};
 use crate::types::{PacketId, PacketType, QoS, Version};
-use crate::wire::{Read, Reader, field_len};
+use crate::wire::{self, Read, Varint, error, peek_varint, split_field};
 
 /// A message on its way from one side to the other.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -60,6 +63,7 @@ impl Delivery {
 const DUP: u8 = 0x08;
 const RETAIN: u8 = 0x01;
 const TOPIC: &str = "Topic Name";
+const TRUNCATED: DecodeCause = DecodeCause::Truncated;
 
 impl Publish {
     /// A message of QoS 0 without properties, not retained.
@@ -85,41 +89,10 @@ impl Publish {
         }
     }
 
-    #[expect(clippy::inline_always, reason = "it has one caller, and its result is large to move")]
-    #[inline(always)]
-    pub(crate) fn read(first_byte: u8, mut reader: Reader) -> Read<Self> {
-        let qos = match check_flags(first_byte) {
-            Ok(qos) => qos,
-            Err((cause, field)) => return Err(reader.error_at(cause, field, 0)),
-        };
-        let at = reader.position();
-        let topic = reader.field(TOPIC)?;
-        if let Err(error) = check_name(reader.bytes(topic.clone())) {
-            return Err(reader.error_at(error.into(), TOPIC, at));
-        }
-        let delivery = match qos {
-            QoS::AtMostOnce => Delivery::AtMostOnce,
-            QoS::AtLeastOnce => Delivery::AtLeastOnce(reader.packet_id()?),
-            QoS::ExactlyOnce => Delivery::ExactlyOnce(reader.packet_id()?),
-        };
-        let properties = PublishProperties::read(&mut reader)?;
-        if topic.is_empty() && !properties.has(0x23) {
-            return Err(reader.error_at(DecodeCause::MissingTopic, TOPIC, at));
-        }
-        Ok(Self {
-            dup: first_byte & DUP != 0,
-            retain: first_byte & RETAIN != 0,
-            delivery,
-            topic: TopicName::from_checked(reader.share_field(topic)),
-            properties,
-            payload: reader.into_rest(),
-        })
-    }
-
     /// The length of the body without the payload.
     #[inline]
     pub(crate) fn head_len(&self, version: Version) -> usize {
-        let mut len = field_len(self.topic.as_bytes());
+        let mut len = self.topic.encoded_len();
         if self.delivery != Delivery::AtMostOnce {
             len += 2;
         }
@@ -140,6 +113,124 @@ impl Publish {
             self.properties.write(out);
         }
     }
+}
+
+/// A PUBLISH that was checked where it lies in a buffer. It is the packet that speed depends on: nothing is shared
+/// before all is right, and what is short is copied while it is at hand.
+pub(crate) struct Checked {
+    first_byte: u8,
+    delivery: Delivery,
+    topic: Range<usize>,
+    /// If it is short.
+    copied_topic: Option<Field>,
+    properties: property::Checked<property::set::Publish>,
+    /// The length of the properties, in front of the payload.
+    properties_len: usize,
+    payload_len: usize,
+}
+
+impl Checked {
+    /// Checks a whole packet of which the fixed header has been read.
+    #[expect(clippy::inline_always, reason = "it has one caller, and its result is large to move")]
+    #[inline(always)]
+    pub(crate) fn new(frame: &[u8], header: usize, qos: QoS, version: Version) -> Read<Self> {
+        // What is wrong, with which field, and what stands from there on.
+        let error = |cause, field, rest: &[u8]| {
+            Err(error(cause, Some(PacketType::Publish), version, field, frame.len() - rest.len()))
+        };
+        let body = frame.get(header..).unwrap_or_default();
+        let Some((topic, mut rest)) = split_field(body) else { return error(TRUNCATED, TOPIC, body) };
+        if let Err(cause) = check_name(topic) {
+            return error(cause.into(), TOPIC, body);
+        }
+        let copied_topic = Field::in_place(body.get(2..).unwrap_or_default(), topic.len());
+        let mut delivery = Delivery::AtMostOnce;
+        if qos != QoS::AtMostOnce {
+            const FIELD: &str = "Packet Identifier";
+            let Some((&id, behind)) = rest.split_first_chunk() else { return error(TRUNCATED, FIELD, rest) };
+            // [MQTT-2.2.1-3]
+            let Some(id) = PacketId::new(u16::from_be_bytes(id)) else {
+                return error(DecodeCause::ZeroPacketId, FIELD, rest);
+            };
+            rest = behind;
+            delivery = match qos {
+                QoS::ExactlyOnce => Delivery::ExactlyOnce(id),
+                _ => Delivery::AtLeastOnce(id),
+            };
+        }
+        let (mut properties, mut properties_len) = (property::Checked::NONE, 0);
+        if version.has_properties() {
+            const FIELD: &str = "Property Length";
+            let (len, start) = match peek_varint(rest) {
+                Varint::Value(len, start) => (len as usize, start),
+                Varint::Incomplete => return error(TRUNCATED, FIELD, rest),
+                Varint::Bad(cause) => return error(cause, FIELD, rest),
+            };
+            rest = rest.get(start..).unwrap_or_default();
+            if len > 0 {
+                let Some((raw, behind)) = rest.split_at_checked(len) else {
+                    return error(TRUNCATED, "Properties", rest);
+                };
+                properties = match property::Checked::new(raw) {
+                    Ok(checked) => checked,
+                    Err(Invalid { cause, id, at }) => {
+                        return error(cause, property::name(id), rest.get(at..).unwrap_or_default());
+                    }
+                };
+                (properties_len, rest) = (len, behind);
+            }
+        }
+        if topic.is_empty() && !properties.has(0x23) {
+            return error(DecodeCause::MissingTopic, TOPIC, body);
+        }
+        Ok(Self {
+            first_byte: frame.first().copied().unwrap_or_default(),
+            delivery,
+            topic: header + 2..header + 2 + topic.len(),
+            copied_topic,
+            properties,
+            properties_len,
+            payload_len: rest.len(),
+        })
+    }
+
+    /// Takes the packet, of `len` bytes, from the buffer it was checked in.
+    #[expect(clippy::inline_always, reason = "it has one caller, and its result is large to move")]
+    #[inline(always)]
+    pub(crate) fn take(self, len: usize, input: &mut BytesMut) -> Publish {
+        let Self { first_byte, delivery, topic: span, copied_topic, properties, properties_len, payload_len } =
+            self;
+        let publish = |topic, properties, payload| Publish {
+            dup: first_byte & DUP != 0,
+            retain: first_byte & RETAIN != 0,
+            delivery,
+            topic: TopicName::from_checked(topic),
+            properties,
+            payload,
+        };
+        if let (Some(topic), 0) = (&copied_topic, properties_len) {
+            let topic = topic.clone();
+            // A frame of its own, to which nobody refers, need not be in memory.
+            let payload = tail(input.split_to(len).freeze(), payload_len);
+            return publish(topic, PublishProperties::new(), payload);
+        }
+        let frame = input.split_to(len).freeze();
+        let topic = copied_topic.unwrap_or_else(|| Field::of(&frame, span));
+        let end = len.saturating_sub(payload_len);
+        let raw = wire::share(&frame, end - properties_len..end);
+        publish(topic, properties.share(raw), tail(frame, payload_len))
+    }
+}
+
+/// The last `len` bytes; nothing is pinned for none.
+#[inline]
+fn tail(mut frame: Bytes, len: usize) -> Bytes {
+    if len == 0 {
+        return Bytes::new();
+    }
+    // Saturating, which cannot be out of bounds.
+    frame.advance(frame.len().saturating_sub(len));
+    frame
 }
 
 /// Checks the low four bits of the first byte; an error comes with its field.

@@ -135,6 +135,12 @@ impl TopicName {
         self.0
     }
 
+    /// What [`write`](Self::write) takes, in bytes.
+    #[inline]
+    pub(crate) fn encoded_len(&self) -> usize {
+        self.0.encoded_len()
+    }
+
     /// Writes it as it stands on the wire.
     #[inline]
     pub(crate) fn write(&self, out: &mut BytesMut) {
