@@ -180,7 +180,7 @@ impl<L: Link> RawClient<L> {
 
     pub async fn disconnect(mut self) {
         let now = self.now();
-        self.connection.disconnect(now, &Disconnect::new(ReasonCode::NORMAL_DISCONNECTION));
+        self.connection.disconnect(now, &Disconnect::new(ReasonCode::NORMAL_DISCONNECTION)).unwrap();
         self.flush().await;
         let _ = self.link.close().await;
     }

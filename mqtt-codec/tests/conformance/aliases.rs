@@ -169,3 +169,30 @@ fn an_alias_means_nothing_on_the_next_connection() {
     let mut client = Client::connecting_with(connect(0), session, automatic).answered(resumed);
     assert_eq!(names(&mut client), [(name.clone(), false), (name, false)]);
 }
+
+/// [MQTT-3.2.2-15]: setting an alias makes a message longer, which must not be what makes it too large.
+#[test]
+fn a_message_that_fits_by_its_name_alone_is_sent_by_its_name() {
+    let mut connack = connack(5);
+    connack.properties = connack.properties.with_maximum_packet_size(50.try_into().unwrap());
+    let mut client =
+        Client::connecting_with(connect(0), Session::new(), |config| config.automatic_topic_aliases = 5)
+            .answered(connack);
+    // 2 bytes of header, 12 of topic, 1 of properties
+    for length in 30..=36 {
+        let message = Message::new(topic("long/topic"), vec![b'x'; length]);
+        let published = client.connection.publish(client.now, message);
+        assert_eq!(published.is_ok(), length <= 35, "{length}");
+        let sent = client.sent_bytes();
+        assert!(sent.len() <= 50 && sent.is_empty() == published.is_err());
+        // Begin anew without the alias.
+        let name = format!("x/{length}");
+        for number in 0..5 {
+            client
+                .connection
+                .publish(client.now, Message::new(topic(&format!("{name}/{number}")), ""))
+                .unwrap();
+        }
+        client.sent();
+    }
+}

@@ -1,8 +1,8 @@
 //! Chapter 3.14: DISCONNECT.
 
 use mqttkit_codec::{
-    Closed, ConnAck, Connect, Disconnect, Packet, PacketType, PublishError, QoS, ReasonCode, ServerEvent,
-    Session, SubAck, Version,
+    Closed, ConnAck, Connect, Disconnect, DisconnectError, Packet, PacketType, PublishError, QoS, ReasonCode,
+    ServerEvent, Session, SubAck, Version,
 };
 
 use crate::common::{
@@ -153,4 +153,36 @@ fn a_disconnect_reaches_the_application_with_its_reason() {
         assert_eq!(server.receive(&[]), Vec::<ServerEvent>::new(), "told once");
     }
     assert!(matches!(accepted(Version::V311, &[0xe0, 0]), Packet::Disconnect(_)));
+}
+
+/// Chapter 3.14.2.2.2, the client's part: an expiry of zero in CONNECT stays zero.
+#[test]
+fn a_client_does_not_ask_for_a_session_expiry_that_connect_had_not() {
+    let mut keeping = Disconnect::new(ReasonCode::NORMAL_DISCONNECTION);
+    keeping.properties = keeping.properties.with_session_expiry_interval(5);
+    let mut ending = Disconnect::new(ReasonCode::NORMAL_DISCONNECTION);
+    ending.properties = ending.properties.with_session_expiry_interval(0);
+    let mut zero = Connect::new(Version::V5, text("c"));
+    zero.properties = zero.properties.with_session_expiry_interval(0);
+    for connect in [Connect::new(Version::V5, text("c")), zero] {
+        let mut client = Client::connecting(connect, Session::new()).answered(ConnAck::accepted(false));
+        let now = client.now;
+        let refused = Err(DisconnectError::SessionExpiry { seconds: 5 });
+        assert_eq!(client.connection.disconnect(now, &keeping), refused);
+        assert_eq!(client.connection.drain(now, keeping.clone(), now), refused);
+        assert_eq!((client.sent(), client.connection.is_closed()), (vec![], false), "nothing has happened");
+        client.connection.publish(now, message("", QoS::AtMostOnce)).unwrap();
+        client.sent();
+        assert_eq!(client.connection.disconnect(now, &ending), Ok(()));
+        assert_eq!(client.sent(), [ending.clone().into()]);
+        assert_eq!(client.connection.disconnect(now, &keeping), Ok(()), "too late to be wrong");
+    }
+    let mut client =
+        Client::connecting(resuming(Version::V5), Session::new()).answered(ConnAck::accepted(true));
+    client.connection.disconnect(client.now, &keeping).unwrap();
+    assert_eq!(client.sent(), [keeping.clone().into()]);
+    // An older version has no such property, so there is nothing to forbid.
+    let mut client = Client::connected(Version::V311);
+    client.connection.disconnect(client.now, &keeping).unwrap();
+    assert_eq!(client.sent_bytes(), [0xe0, 0]);
 }

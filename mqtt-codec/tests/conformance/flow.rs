@@ -313,6 +313,50 @@ fn in_order(qos: QoS, first_byte: u8) {
     }
 }
 
+/// [MQTT-4.6.0-3], when the application has taken the second of two on an earlier connection
+#[test]
+fn pubrecs_keep_their_order_when_a_session_resumes() {
+    for version in VERSIONS {
+        let mut server =
+            Server::fresh().asked(resuming(version)).accepted(ConnAck::accepted(true), Session::new());
+        let first = messages(server.receive_packet(incoming("1", QoS::ExactlyOnce, 1)))[0].1.unwrap();
+        let second = messages(server.receive_packet(incoming("2", QoS::ExactlyOnce, 2)))[0].1.unwrap();
+        server.connection.ack(server.now, second, ReasonCode::Success);
+        assert_eq!(server.sent(), []);
+        let session = server.connection.take_session();
+        let mut server = Server::fresh().asked(resuming(version)).accepted(ConnAck::accepted(true), session);
+        for (payload, number) in [("1", 1), ("2", 2)] {
+            let again = Publish { dup: true, ..incoming(payload, QoS::ExactlyOnce, number) };
+            assert_eq!(server.receive_packet(again), []);
+        }
+        assert_eq!(server.sent(), [], "the first is not answered");
+        server.connection.ack(server.now, first, ReasonCode::Success);
+        assert_eq!(server.sent(), [PubRec::new(id(1)).into(), PubRec::new(id(2)).into()]);
+    }
+}
+
+/// A sender may give a message up before it is answered; what the application says of it then is not said of the
+/// next message with its identifier.
+#[test]
+fn an_answer_is_for_one_message_and_not_for_its_identifier() {
+    for is_resumed in [false, true] {
+        let mut server =
+            Server::fresh().asked(resuming(Version::V5)).accepted(ConnAck::accepted(true), Session::new());
+        let stale = messages(server.receive_packet(incoming("1", QoS::ExactlyOnce, 3)))[0].1.unwrap();
+        if is_resumed {
+            let session = server.connection.take_session();
+            server = Server::fresh().asked(resuming(Version::V5)).accepted(ConnAck::accepted(true), session);
+        }
+        server.receive_packet(PubRel::new(id(3)));
+        assert_eq!(server.sent(), [PubComp::new(id(3)).into()]);
+        let fresh = messages(server.receive_packet(incoming("2", QoS::ExactlyOnce, 3)))[0].1.unwrap();
+        server.connection.ack(server.now, stale, ReasonCode::Success);
+        assert_eq!(server.sent(), [], "nobody has taken the second");
+        server.connection.ack(server.now, fresh, ReasonCode::Success);
+        assert_eq!(server.sent(), [PubRec::new(id(3)).into()]);
+    }
+}
+
 /// [MQTT-4.6.0-4]
 #[test]
 fn a_client_sends_pubrels_in_the_order_of_the_pubrecs() {

@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
+use bytes::Buf;
 use mqttkit_codec::{
-    ClientEvent, Closed, ConnAck, Connect, Instant, Packet, QoS, ReasonCode, ServerEvent, Session, Timeout,
-    Version,
+    ClientEvent, Closed, ConnAck, Connect, Instant, Message, Packet, Publish, QoS, ReasonCode, ServerEvent,
+    Session, Timeout, Version,
 };
 
-use crate::common::{Client, Server, VERSIONS, goodbye, message, text};
+use crate::common::{Client, Server, VERSIONS, encoded, goodbye, message, text, topic};
 
 fn seconds(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
@@ -109,6 +110,100 @@ fn a_server_that_does_not_answer_a_ping_is_dead() {
         assert_eq!(client.sent(), [Packet::PingReq]);
         client.now = client.connection.poll_timeout().unwrap();
         client.connection.handle_timeout(client.now);
+        assert_eq!(client.receive(&[]), [ClientEvent::Closed(Closed::Timeout(Timeout::PingResp))]);
+    }
+}
+
+/// The keep-alive runs from the end of a packet to the beginning of the next: a client that is busy with a large one
+/// for longer than that has done nothing wrong. [MQTT-3.1.2-20], [MQTT-3.1.2-22]
+#[test]
+fn a_slow_upload_is_no_silence() {
+    for version in VERSIONS {
+        let mut server = Server::connected_with(connect(version, 2));
+        let wire = encoded(version, incoming_of(4000));
+        // 100 bytes in 0.7 s: the whole takes ten keep-alives.
+        for part in wire.chunks(100) {
+            server.now = server.now + Duration::from_millis(700);
+            server.connection.handle_timeout(server.now);
+            assert!(!server.connection.is_closed());
+            let events = server.receive(part);
+            assert!(events.is_empty() || matches!(events[..], [ServerEvent::Publish { .. }]), "{events:?}");
+        }
+        assert!(server.now > Instant::new(seconds(20)));
+        assert_eq!(server.connection.poll_timeout(), Some(server.now + seconds(3)), "and then as ever");
+    }
+}
+
+/// A packet of which nothing more comes is silence.
+#[test]
+fn half_a_packet_keeps_nobody_alive() {
+    let mut server = Server::connected_with(connect(Version::V5, 2));
+    server.now = server.now + seconds(2);
+    server.receive(&encoded(Version::V5, incoming_of(4000))[..1000]);
+    assert_eq!(server.connection.poll_timeout(), Some(server.now + seconds(3)));
+    server.now = server.now + seconds(2);
+    server.receive(&[]);
+    assert_eq!(server.connection.poll_timeout(), Some(server.now + seconds(1)), "the same bytes count once");
+    server.now = server.now + seconds(1);
+    server.connection.handle_timeout(server.now);
+    assert_eq!(server.receive(&[]), [ServerEvent::Closed(Closed::Timeout(Timeout::KeepAlive))]);
+}
+
+/// Single bytes keep a client alive for no longer than the packet they make may take.
+#[test]
+fn a_packet_cannot_take_for_ever() {
+    // The length that was announced, and how long it may take beyond the patience of 3 s.
+    for (length, allowance) in [(20, 0), (1280, 10), (100_000, 781)] {
+        let mut server = Server::connected_with(connect(Version::V5, 2));
+        let wire = encoded(Version::V5, incoming_of(length));
+        let (header, body) = wire.split_at(4);
+        server.receive(header);
+        for &byte in body {
+            server.receive(&[byte]);
+            server.now = server.now + seconds(1);
+            server.connection.handle_timeout(server.now);
+            if server.connection.is_closed() {
+                break;
+            }
+        }
+        assert_eq!(server.now, Instant::new(seconds(3 + allowance)), "{length} bytes");
+        assert!(server.connection.is_closed());
+    }
+}
+
+fn incoming_of(length: usize) -> Publish {
+    // 2 bytes of length of the topic, the topic, and no properties
+    Publish::new(topic("t"), vec![b'x'; length - 4].into())
+}
+
+/// The server cannot answer a PINGREQ that stands behind a message which is still leaving.
+#[test]
+fn a_ping_behind_a_large_message_has_time_to_leave() {
+    for keeps_taking in [false, true] {
+        let mut client = Client::connected(Version::V5);
+        client.connection.publish(client.now, Message::new(topic("t"), vec![0; 100_000])).unwrap();
+        client.now = client.connection.poll_timeout().unwrap();
+        client.connection.handle_timeout(client.now);
+        for _ in 0..20 {
+            if keeps_taking {
+                client.connection.transmit().advance(4000);
+            }
+            client.now = client.connection.poll_timeout().unwrap();
+            client.connection.handle_timeout(client.now);
+            assert_eq!(client.connection.is_closed(), !keeps_taking);
+            if !keeps_taking {
+                break;
+            }
+        }
+        if keeps_taking {
+            let rest = client.connection.transmit().remaining();
+            client.connection.transmit().advance(rest);
+            client.now = client.connection.poll_timeout().unwrap();
+            client.connection.handle_timeout(client.now);
+            assert!(!client.connection.is_closed(), "it may have left just now");
+            client.now = client.connection.poll_timeout().unwrap();
+            client.connection.handle_timeout(client.now);
+        }
         assert_eq!(client.receive(&[]), [ClientEvent::Closed(Closed::Timeout(Timeout::PingResp))]);
     }
 }

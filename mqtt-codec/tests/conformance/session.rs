@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use mqttkit_codec::{
-    ConnAck, Connect, Delivery, Packet, PubAck, PubRec, PubRel, Publish, QoS, ReasonCode, ServerEvent,
-    Session, Version,
+    ClientEvent, ConnAck, Connect, Delivery, Message, Outgoing, Packet, PubAck, PubComp, PubRec, PubRel,
+    Publish, QoS, ReasonCode, ServerEvent, Session, Version,
 };
 
-use crate::common::{Client, NUMBERED, Server, id, message, resuming, text};
+use crate::common::{Client, NUMBERED, Server, id, message, resuming, text, topic};
 use crate::flow::{incoming, messages};
 
 /// A session of a server with two messages to its client, the second released, and one half received.
@@ -205,4 +205,57 @@ fn dup_is_set_when_a_message_is_sent_again_and_only_then() {
             session = client.connection.take_session();
         }
     }
+}
+
+/// [MQTT-3.2.2-15], [MQTT-4.3.3-11]: a message of QoS 2 that no longer fits is released, and its identifier stays in
+/// use until the server says that it is free.
+#[test]
+fn an_identifier_that_was_given_up_is_free_after_its_pubcomp() {
+    for reason in [ReasonCode::Success, ReasonCode::PacketIdentifierNotFound] {
+        let mut client =
+            Client::connecting(resuming(Version::V5), Session::new()).answered(ConnAck::accepted(true));
+        let large = Message::new(topic("t"), vec![0; 500]).with_qos(QoS::ExactlyOnce);
+        let packet_id = client.connection.publish(client.now, large).unwrap().unwrap();
+        let mut connack = ConnAck::accepted(true);
+        connack.properties = connack.properties.with_maximum_packet_size(100.try_into().unwrap());
+        let mut session = client.connection.take_session();
+        for attempt in 0..3 {
+            client = Client::connecting(resuming(Version::V5), session);
+            let events = client.receive_packet(connack.clone());
+            let told = ClientEvent::Acknowledged { packet_id, reason: ReasonCode::PacketTooLarge };
+            assert_eq!(events.len(), if attempt == 0 { 2 } else { 1 }, "{events:?}");
+            assert_eq!(events.contains(&told), attempt == 0, "told once");
+            assert_eq!(client.sent(), [PubRel::new(packet_id).into()]);
+            assert_eq!(client.connection.send_quota(), 65_535);
+            // A PUBREC from before, or a refusal, changes nothing.
+            assert_eq!(client.receive_packet(PubRec::new(packet_id)), []);
+            assert_eq!(client.sent(), [PubRel::new(packet_id).into()]);
+            session = client.connection.take_session();
+            assert_eq!(session.export().outgoing, [(packet_id, Outgoing::GivenUp)]);
+            if attempt == 1 {
+                session = Session::import(session.export()).unwrap();
+            }
+        }
+        client = Client::connecting(resuming(Version::V5), session).answered(connack);
+        for _ in 0..100 {
+            let other =
+                client.connection.publish(client.now, message("", QoS::AtLeastOnce)).unwrap().unwrap();
+            assert_ne!(other, packet_id, "in use");
+            client.receive_packet(PubAck::new(other));
+        }
+        assert_eq!(client.receive_packet(PubComp::new(packet_id).with_reason(reason)), [], "told before");
+        assert!(client.connection.take_session().is_empty());
+    }
+}
+
+/// A server without the session knows nothing of what was given up either.
+#[test]
+fn what_was_given_up_ends_with_the_session() {
+    let mut state = Session::new().export();
+    state.outgoing.push((id(1), Outgoing::GivenUp));
+    let mut client = Client::connecting(resuming(Version::V5), Session::import(state).unwrap());
+    let events = client.receive_packet(ConnAck::accepted(false));
+    assert!(matches!(&events[..], [ClientEvent::Connected { lost, .. }] if lost.is_empty()), "{events:?}");
+    assert_eq!(client.sent(), []);
+    assert!(client.connection.take_session().is_empty());
 }

@@ -1,7 +1,10 @@
 //! A client's and a server's connection, joined by nothing but byte queues and simulated time.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests")]
 
+mod between;
+mod cuts;
 mod establish;
+mod give_up;
 mod limits;
 mod messages;
 mod resume;
@@ -28,6 +31,14 @@ fn message(number: usize, qos: QoS) -> Message {
     Message::new(topic("t"), number.to_string()).with_qos(qos)
 }
 
+/// A CONNECT of a client that keeps its session.
+fn resuming(version: Version) -> Connect {
+    let mut connect = Connect::new(version, text("c"));
+    connect.clean_start = false;
+    connect.properties = connect.properties.with_session_expiry_interval(3600);
+    connect
+}
+
 /// Both ends of a connection and the wire between them.
 struct Pair {
     now: Instant,
@@ -41,6 +52,8 @@ struct Pair {
     budget: usize,
     /// Whether both applications acknowledge at once.
     acks: bool,
+    /// A session that the server was never given.
+    kept: Option<Session>,
 }
 
 impl Pair {
@@ -60,6 +73,7 @@ impl Pair {
             server_events: VecDeque::new(),
             budget: usize::MAX,
             acks: true,
+            kept: None,
         }
     }
 
@@ -76,6 +90,32 @@ impl Pair {
         self.server.accept(self.now, connack, session);
         self.run();
         assert!(matches!(self.client_events.pop_front(), Some(ClientEvent::Connected { .. })));
+    }
+
+    /// Resumes the session, on a wire that is cut after so many bytes. Returns whether it held.
+    fn resume_within(&mut self, budget: usize, session: Session) -> bool {
+        self.budget = budget;
+        let mut session = Some(session);
+        loop {
+            let holds = self.run();
+            if holds && let Some(ServerEvent::Connect(_)) = self.server_events.front() {
+                self.server_events.pop_front();
+                self.server.accept(self.now, ConnAck::accepted(true), session.take().unwrap());
+                continue;
+            }
+            if let Some(session) = session {
+                // The wire was cut before CONNECT could be answered: the application still has the session.
+                self.kept = Some(session);
+                self.server_events.retain(|event| !matches!(event, ServerEvent::Connect(_)));
+            }
+            self.client_events.retain(|event| !matches!(event, ClientEvent::Connected { .. }));
+            return holds;
+        }
+    }
+
+    /// What the server's application has when the connection is over.
+    fn server_session(&mut self) -> Session {
+        self.kept.take().unwrap_or_else(|| self.server.take_session())
     }
 
     /// Carries bytes in both directions until nothing moves. Returns whether the wire still holds.
@@ -137,6 +177,16 @@ impl Pair {
             _ => None,
         };
         self.server_events.drain(..).filter_map(payload).collect()
+    }
+
+    fn payloads_at_client(&mut self) -> Vec<String> {
+        let payload = |event: &ClientEvent| match event {
+            ClientEvent::Publish { message, .. } => {
+                Some(String::from_utf8(message.payload.to_vec()).unwrap())
+            }
+            _ => None,
+        };
+        self.client_events.iter().filter_map(payload).collect()
     }
 
     fn acknowledged_at_client(&mut self) -> Vec<ReasonCode> {

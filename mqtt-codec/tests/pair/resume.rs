@@ -2,11 +2,11 @@
 
 use bytes::Buf;
 use mqttkit_codec::{
-    ClientConfig, ClientEvent, Closed, Codec, ConnAck, Connect, Message, ProtocolError, QoS, ReasonCode,
-    ServerConfig, ServerEvent, Session, Version,
+    ClientEvent, Closed, Codec, ConnAck, Connect, ProtocolError, QoS, ReasonCode, ServerEvent, Session,
+    Version,
 };
 
-use crate::{Pair, message, text, topic};
+use crate::{Pair, message, text};
 
 #[test]
 fn what_a_lost_session_had_in_flight_is_given_back() {
@@ -53,82 +53,6 @@ fn a_session_after_a_clean_start_is_a_protocol_error() {
     Codec::new(Version::V5).encode(&ConnAck::accepted(true), &mut pair.to_client).unwrap();
     pair.run();
     assert_eq!(pair.client_closed(), Some(Closed::Protocol(ProtocolError::SessionPresentAfterCleanStart)));
-}
-
-/// Publishes five messages each way, with the wire cut after every possible number of bytes, resumes, and looks
-/// at what arrived. [MQTT-4.4.0-1], [MQTT-4.6.0-1]
-#[test]
-fn a_cut_at_any_byte_loses_nothing() {
-    for version in [Version::V311, Version::V5] {
-        for qos in [QoS::AtLeastOnce, QoS::ExactlyOnce] {
-            let mut cut_after = 0;
-            while exchange_with_cut(version, qos, cut_after) {
-                cut_after += 1;
-            }
-            assert!(cut_after > 50, "the cut really went through the exchange");
-        }
-    }
-}
-
-/// Returns whether the cut came before the exchange was complete.
-fn exchange_with_cut(version: Version, qos: QoS, cut_after: usize) -> bool {
-    const COUNT: usize = 5;
-    let mut connect = Connect::new(version, text("c"));
-    connect.clean_start = false;
-    let mut pair = Pair::new(connect.clone(), Session::new());
-    pair.establish(ConnAck::accepted(false), Session::new());
-    pair.budget = cut_after;
-    for number in 0..COUNT {
-        pair.client.publish(pair.now, message(number, qos)).unwrap();
-    }
-    let cut = !pair.run();
-    let mut at_server = pair.payloads_at_server();
-    let mut acknowledged = pair.acknowledged_at_client();
-
-    // The network comes back, twice, in case the first resume leaves anything.
-    let (mut client, mut server) = (pair.client.take_session(), pair.server.take_session());
-    for _ in 0..2 {
-        let mut pair = Pair::new(connect.clone(), client);
-        pair.establish(ConnAck::accepted(true), server);
-        pair.run();
-        at_server.extend(pair.payloads_at_server());
-        acknowledged.extend(pair.acknowledged_at_client());
-        (client, server) = (pair.client.take_session(), pair.server.take_session());
-    }
-    assert!(client.is_empty() && server.is_empty(), "nothing is wedged");
-    // Also when a PUBREL found its identifier forgotten, because only the PUBCOMP was lost.
-    let success = [ReasonCode::Success; COUNT];
-    assert_eq!(acknowledged, success, "each is acknowledged once, cut after {cut_after}");
-    if qos == QoS::AtLeastOnce {
-        at_server.dedup();
-        let mut seen = Vec::new();
-        at_server.retain(|payload| {
-            !seen.contains(payload) && {
-                seen.push(payload.clone());
-                true
-            }
-        });
-    }
-    let expected: Vec<_> = (0..COUNT).map(|number| number.to_string()).collect();
-    assert_eq!(at_server, expected, "in order, cut after {cut_after}");
-    cut
-}
-
-#[test]
-fn a_message_too_large_for_the_resumed_connection_is_told_of() {
-    let mut connect = Connect::new(Version::V5, text("c"));
-    connect.clean_start = false;
-    let mut pair = Pair::new(connect.clone(), Session::new());
-    pair.establish(ConnAck::accepted(false), Session::new());
-    let large = Message::new(topic("t"), vec![0; 500]).with_qos(QoS::AtLeastOnce);
-    pair.client.publish(pair.now, large).unwrap();
-    pair.cut();
-    let mut server = ServerConfig::default();
-    server.max_packet_size = 100;
-    let mut pair = Pair::with(ClientConfig::default(), server, connect, pair.client.take_session());
-    pair.establish(ConnAck::accepted(true), Session::new());
-    assert_eq!(pair.acknowledged_at_client(), [ReasonCode::PacketTooLarge]);
-    assert!(pair.client.take_session().is_empty());
 }
 
 #[test]
