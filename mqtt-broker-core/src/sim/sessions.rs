@@ -86,8 +86,8 @@ fn disconnect_can_change_the_expiry() {
 fn disconnect_cannot_give_life_to_a_session_that_had_none() {
     let mut world = World::new();
     let client = world.join("c");
-    let properties = goodbye().properties.with_session_expiry_interval(5);
-    world.disconnect(client, &Disconnect { properties, ..goodbye() });
+    // Our own client refuses to ask for it.
+    world.send_raw(client, &[0xe0, 7, 0, 5, 0x11, 0, 0, 0, 5]);
     assert_eq!(world.stats().sessions, 0);
     assert!(matches!(world.cause(client), Some(Closed::Protocol(_))));
 }
