@@ -3,8 +3,9 @@
 use bytes::{Buf, BufMut, BytesMut};
 
 use crate::error::{DecodeCause, DecodeError, EncodeError};
-use crate::packet::{Body, EncodePacket, Packet, Publish, publish};
-use crate::types::{PacketType, Version};
+use crate::packet::{Body, Delivery, EncodePacket, Packet, Publish, publish};
+use crate::strictness::{Leniency, Strictness};
+use crate::types::{PacketType, QoS, Version};
 use crate::wire::{MAX_VARINT, Reader, Varint, error, peek_varint, put_varint, varint_len};
 
 /// The largest packet MQTT can express, in bytes: 5 of fixed header and 268,435,455 of body.
@@ -32,12 +33,21 @@ pub struct Codec {
     version: Version,
     max_incoming: u32,
     max_outgoing: u32,
+    strictness: Strictness,
+    /// What was forgiven since somebody asked.
+    forgiven: Option<DecodeError>,
 }
 
 impl Codec {
     /// A codec for this version without limits but the protocol's own.
     pub const fn new(version: Version) -> Self {
-        Self { version, max_incoming: MAX_PACKET_SIZE, max_outgoing: MAX_PACKET_SIZE }
+        Self {
+            version,
+            max_incoming: MAX_PACKET_SIZE,
+            max_outgoing: MAX_PACKET_SIZE,
+            strictness: Strictness::Strict,
+            forgiven: None,
+        }
     }
 
     /// The version that is spoken.
@@ -66,6 +76,22 @@ impl Codec {
         self.max_outgoing
     }
 
+    /// Whether every rule is enforced when packets are decoded.
+    pub const fn strictness(&self) -> Strictness {
+        self.strictness
+    }
+
+    /// Enforces every rule from now on, or overlooks those that [`Strictness::Lenient`] lists.
+    pub const fn set_strictness(&mut self, strictness: Strictness) {
+        self.strictness = strictness;
+    }
+
+    /// The first broken rule that was forgiven since this was last asked, if any was. It is about a packet that
+    /// [`decode`](Self::decode) has given out; what else was forgiven, in this packet or in later ones, is not kept.
+    pub const fn take_forgiven(&mut self) -> Option<DecodeError> {
+        self.forgiven.take()
+    }
+
     /// Takes one packet from the front of `input`, or `None` while it is not complete.
     ///
     /// The packet shares the memory of `input`; nothing is copied. However the bytes arrive, the packets and
@@ -75,27 +101,73 @@ impl Codec {
         // A packet is large: each path writes it where it belongs, and the common one is straight.
         match input.first() {
             None => Ok(None),
+            Some(&first_byte) if self.strictness == Strictness::Lenient => {
+                self.decode_leniently(first_byte, input)
+            }
             Some(&first_byte) if first_byte >> 4 == PacketType::Publish as u8 => {
                 self.decode_publish(first_byte, input)
             }
-            Some(&first_byte) => self.decode_rarer(first_byte, input),
+            Some(&first_byte) => self.decode_rarer(first_byte, input, Leniency::NONE),
         }
     }
 
     fn decode_publish(&self, first_byte: u8, input: &mut BytesMut) -> Result<Option<Packet>, DecodeError> {
+        self.publish(first_byte, input, Leniency::NONE)
+    }
+
+    fn decode_leniently(
+        &mut self,
+        first_byte: u8,
+        input: &mut BytesMut,
+    ) -> Result<Option<Packet>, DecodeError> {
+        let mut forgiven = None;
+        let leniency = Leniency::new(&mut forgiven);
+        let mut packet = if first_byte >> 4 == PacketType::Publish as u8 {
+            self.publish(first_byte, input, leniency)?
+        } else {
+            self.decode_rarer(first_byte, input, leniency)?
+        };
+        // The header of a packet that is not complete is looked at again when more of it has come.
+        if let (Some(packet), Some(error)) = (&mut packet, forgiven) {
+            if let Packet::Publish(Publish { dup, delivery: Delivery::AtMostOnce, .. }) = packet {
+                *dup = false;
+            }
+            self.forgiven.get_or_insert(error);
+        }
+        Ok(packet)
+    }
+
+    /// Inlined, so that who is strict does not pay for leniency.
+    #[inline(always)]
+    fn publish(
+        &self,
+        first_byte: u8,
+        input: &mut BytesMut,
+        mut leniency: Leniency<'_>,
+    ) -> Result<Option<Packet>, DecodeError> {
         const TYPE: PacketType = PacketType::Publish;
         let qos = match publish::check_flags(first_byte) {
             Ok(qos) => qos,
-            Err((cause, field)) => return Err(error(cause, Some(TYPE), self.version, field, 0)),
+            Err((cause, field)) => {
+                leniency.forgive(error(cause, Some(TYPE), self.version, field, 0))?;
+                // It was DUP: of these errors no other is forgiven.
+                QoS::AtMostOnce
+            }
         };
-        let Some((frame, header)) = self.frame(TYPE, input)? else { return Ok(None) };
-        let (checked, len) = (publish::Checked::new(frame, header, qos, self.version)?, frame.len());
+        let Some((frame, header)) = self.frame(TYPE, input, &mut leniency)? else { return Ok(None) };
+        let checked = publish::Checked::new(frame, header, qos, self.version, &mut leniency)?;
+        let len = frame.len();
         Ok(Some(Packet::Publish(checked.take(len, input))))
     }
 
-    fn decode_rarer(&mut self, first_byte: u8, input: &mut BytesMut) -> Result<Option<Packet>, DecodeError> {
-        let packet = self.check_first_byte(first_byte)?;
-        let Some((frame, header)) = self.frame(packet, input)? else { return Ok(None) };
+    fn decode_rarer(
+        &mut self,
+        first_byte: u8,
+        input: &mut BytesMut,
+        mut leniency: Leniency<'_>,
+    ) -> Result<Option<Packet>, DecodeError> {
+        let packet = self.check_first_byte(first_byte, &mut leniency)?;
+        let Some((frame, header)) = self.frame(packet, input, &mut leniency)? else { return Ok(None) };
         let total = frame.len();
         if total == header
             && let Some(empty) = match packet {
@@ -115,7 +187,7 @@ impl Codec {
             return Ok(Some(ack));
         }
         let frame = input.split_to(total).freeze();
-        let packet = Packet::read(packet, Reader::new(frame, header, packet, self.version))?;
+        let packet = Packet::read(packet, Reader::new(frame, header, packet, self.version, leniency))?;
         if let Packet::Connect(connect) = &packet {
             self.version = connect.version;
         }
@@ -198,23 +270,28 @@ impl Codec {
 
     /// Checks the type and the flags of any packet but a PUBLISH.
     #[inline]
-    fn check_first_byte(&self, first_byte: u8) -> Result<PacketType, DecodeError> {
-        let error = |cause, packet, field| Err(error(cause, packet, self.version, field, 0));
+    fn check_first_byte(
+        &self,
+        first_byte: u8,
+        leniency: &mut Leniency<'_>,
+    ) -> Result<PacketType, DecodeError> {
+        let error = |cause, packet, field| error(cause, packet, self.version, field, 0);
         let packet = match PacketType::from_first_byte(first_byte) {
             Some(PacketType::Auth) if !self.version.has_properties() => None,
             packet => packet,
         };
         let Some(packet) = packet else {
             let cause = DecodeCause::ReservedPacketType(first_byte >> 4);
-            return error(cause, None, "MQTT Control Packet type");
+            return Err(error(cause, None, "MQTT Control Packet type"));
         };
-        match packet.required_flags() {
-            // [MQTT-2.1.3-1]; the reserved bits of MQTT 3.1 mean nothing, and its clients set DUP in a PUBREL
-            Some(flags) if flags != first_byte & 0x0f && self.version != Version::V31 => {
-                error(DecodeCause::InvalidFlags(first_byte & 0x0f), Some(packet), "Flags")
-            }
-            _ => Ok(packet),
+        // [MQTT-2.1.3-1]; the reserved bits of MQTT 3.1 mean nothing, and its clients set DUP in a PUBREL
+        if let Some(flags) = packet.required_flags()
+            && flags != first_byte & 0x0f
+            && self.version != Version::V31
+        {
+            leniency.forgive(error(DecodeCause::InvalidFlags(first_byte & 0x0f), Some(packet), "Flags"))?;
         }
+        Ok(packet)
     }
 
     /// Reads the Remaining Length and holds it against the limit: the whole packet, and the length of its fixed
@@ -225,16 +302,21 @@ impl Codec {
         &self,
         packet: PacketType,
         input: &'a [u8],
+        leniency: &mut Leniency<'_>,
     ) -> Result<Option<(&'a [u8], usize)>, DecodeError> {
-        let error = |cause| Err(error(cause, Some(packet), self.version, "Remaining Length", 1));
+        let error = |cause| error(cause, Some(packet), self.version, "Remaining Length", 1);
         let (body, len) = match peek_varint(input.get(1..).unwrap_or_default()) {
             Varint::Value(value, len) => (value, len),
+            Varint::NotMinimal(value, len) => {
+                leniency.forgive(error(DecodeCause::VariableByteIntegerNotMinimal))?;
+                (value, len)
+            }
             Varint::Incomplete => return Ok(None),
-            Varint::Bad(cause) => return error(cause),
+            Varint::TooLong => return Err(error(DecodeCause::VariableByteIntegerTooLong)),
         };
         let size = 1 + len as u32 + body;
         if size > self.max_incoming {
-            return error(DecodeCause::PacketTooLarge { size, limit: self.max_incoming });
+            return Err(error(DecodeCause::PacketTooLarge { size, limit: self.max_incoming }));
         }
         Ok(input.get(..size as usize).map(|frame| (frame, 1 + len)))
     }

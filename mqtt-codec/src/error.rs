@@ -10,6 +10,7 @@ use crate::types::{PacketType, Version};
 ///
 /// After one of these nothing more can be decoded from the stream: its framing is lost or its sender is not
 /// to be trusted. [`reason_code`](Self::reason_code) says what to tell the peer before closing.
+/// [`Codec::take_forgiven`](crate::Codec::take_forgiven) gives one that was overlooked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DecodeError {
     pub(crate) cause: DecodeCause,
@@ -84,8 +85,13 @@ pub enum DecodeCause {
     InvalidPropertyValue(u8),
     /// Authentication Data without an Authentication Method.
     AuthenticationDataWithoutMethod,
+    /// An AUTH names no Authentication Method.
+    AuthWithoutMethod,
     /// The code does not exist, or not in this packet.
     InvalidReasonCode(u8),
+    /// The answer to a CONNECT of MQTT 5.0 has the form of MQTT 3, with this return code: the server does not speak
+    /// MQTT 5.0. Connect again with [`Version::V311`].
+    Mqtt3ConnAck(u8),
     /// Session Present together with a refusal.
     SessionPresentWithError,
     /// Retain Handling of 3.
@@ -147,7 +153,7 @@ impl DecodeError {
             (C::Topic(TopicError::MultiLevelWildcard), _) => "MQTT-4.7.1-1",
             (C::Topic(TopicError::SingleLevelWildcard), _) => "MQTT-4.7.1-2",
             (C::Topic(TopicError::ShareName), _) => "MQTT-4.8.2-1",
-            (C::Topic(TopicError::ShareWithoutFilter), _) => "MQTT-4.8.2-2",
+            (C::Topic(TopicError::WildcardInShareName | TopicError::ShareWithoutFilter), _) => "MQTT-4.8.2-2",
             (C::EmptyList, Some(P::Subscribe)) => "MQTT-3.8.3-2",
             (C::EmptyList, Some(P::SubAck)) => "MQTT-3.9.3-1",
             (C::EmptyList, Some(P::Unsubscribe)) => "MQTT-3.10.3-2",
@@ -172,6 +178,7 @@ impl DecodeError {
             (C::InvalidPropertyValue(0x08), _) => "MQTT-3.3.2-14",
             (C::InvalidPropertyValue(0x23), _) => "MQTT-3.3.2-8",
             (C::NoLocalOnSharedSubscription, _) => "MQTT-3.8.3-4",
+            (C::AuthWithoutMethod, _) => "MQTT-4.12.0-5",
             _ => return None,
         })
     }
@@ -229,6 +236,7 @@ impl DecodeError {
             C::DuplicateProperty(_)
             | C::InvalidPropertyValue(_)
             | C::AuthenticationDataWithoutMethod
+            | C::AuthWithoutMethod
             | C::EmptyList
             | C::MissingTopic
             | C::SessionPresentWithError
@@ -297,7 +305,16 @@ impl fmt::Display for DecodeCause {
             Self::AuthenticationDataWithoutMethod => {
                 f.write_str("Authentication Data without an Authentication Method")
             }
+            Self::AuthWithoutMethod => f.write_str("AUTH must name its Authentication Method"),
             Self::InvalidReasonCode(code) => write!(f, "reason code {code:#04x} is not allowed here"),
+            Self::Mqtt3ConnAck(0) => f.write_str(
+                "the server accepts as MQTT 3 does a connection that asked for MQTT 5.0: connect with MQTT 3.1.1",
+            ),
+            Self::Mqtt3ConnAck(code) => write!(
+                f,
+                "the server refuses as MQTT 3 does, with return code {code}, a connection that asked for MQTT 5.0: \
+                 connect with MQTT 3.1.1",
+            ),
             Self::SessionPresentWithError => f.write_str("Session Present is set in a refusal"),
             Self::InvalidRetainHandling => f.write_str("Retain Handling 3 does not exist"),
             Self::NoLocalOnSharedSubscription => f.write_str("No Local is set on a shared subscription"),
@@ -343,6 +360,8 @@ pub enum EncodeError {
     NoLocalOnSharedSubscription,
     /// There is Authentication Data without an Authentication Method.
     AuthenticationDataWithoutMethod,
+    /// An AUTH names no Authentication Method. [MQTT-4.12.0-5]
+    AuthWithoutMethod,
     /// An AUTH on a connection whose CONNECT named no Authentication Method. [MQTT-4.12.0-6], [MQTT-4.12.0-7]
     NoAuthenticationMethod,
 }
@@ -367,6 +386,7 @@ impl fmt::Display for EncodeError {
             Self::AuthenticationDataWithoutMethod => {
                 f.write_str("Authentication Data without an Authentication Method")
             }
+            Self::AuthWithoutMethod => f.write_str("AUTH must name its Authentication Method"),
             Self::NoAuthenticationMethod => f.write_str("AUTH: CONNECT named no authentication method"),
         }
     }

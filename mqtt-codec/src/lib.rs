@@ -105,6 +105,7 @@ mod reason;
 #[cfg(feature = "serde")]
 mod serde;
 mod session;
+mod strictness;
 mod text;
 mod topic;
 mod transmit;
@@ -131,6 +132,7 @@ pub use property::{
 };
 pub use reason::ReasonCode;
 pub use session::{AckToken, Incoming, Outgoing, Session, SessionState, SessionStateError};
+pub use strictness::Strictness;
 pub use text::{Binary, Str, TextError};
 pub use topic::{FilterMap, TopicError, TopicFilter, TopicName, matches};
 pub use transmit::Transmit;

@@ -235,7 +235,7 @@ impl<P: PropertySet> Properties<P> {
 
     #[expect(clippy::inline_always, reason = "nearly always there are none, and its result is large to move")]
     #[inline(always)]
-    pub(crate) fn read(reader: &mut Reader) -> Read<Self> {
+    pub(crate) fn read(reader: &mut Reader<'_>) -> Read<Self> {
         if !reader.version().has_properties() {
             return Ok(Self::new());
         }
@@ -457,8 +457,9 @@ fn check_value(kind: Kind, bytes: &[u8], id: u8) -> Result<&[u8], DecodeCause> {
         }
         Kind::NonZeroVarint => match peek_varint(bytes) {
             Varint::Value(number, len) => (number != 0, bytes.get(len..).unwrap_or_default()),
+            Varint::NotMinimal(..) => return Err(DecodeCause::VariableByteIntegerNotMinimal),
             Varint::Incomplete => return Err(TRUNCATED),
-            Varint::Bad(cause) => return Err(cause),
+            Varint::TooLong => return Err(DecodeCause::VariableByteIntegerTooLong),
         },
         Kind::Data => (true, split_field(bytes).ok_or(TRUNCATED)?.1),
         Kind::Text => (true, split_text(bytes)?.1),

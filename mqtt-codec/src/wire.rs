@@ -6,6 +6,7 @@ use bytes::{Buf, BufMut, Bytes, BytesMut};
 
 use crate::error::{DecodeCause, DecodeError};
 use crate::field::Field;
+use crate::strictness::Leniency;
 use crate::text::{self, Binary, Str, TextError};
 use crate::topic::{TopicName, check_name};
 use crate::types::{PacketId, PacketType, Version};
@@ -17,10 +18,12 @@ pub(crate) const MAX_VARINT: u32 = 268_435_455;
 pub(crate) enum Varint {
     /// The value, and how many bytes it took.
     Value(u32, usize),
+    /// The same, of an integer that takes more bytes than its value needs. [MQTT-1.5.5-1]
+    NotMinimal(u32, usize),
     /// The bytes end before the integer does.
     Incomplete,
-    /// It is not one that the specification allows.
-    Bad(DecodeCause),
+    /// It does not end within four bytes.
+    TooLong,
 }
 
 /// Reads a variable-byte integer from the start of `bytes`.
@@ -40,14 +43,15 @@ fn peek_any_varint(bytes: &[u8]) -> Varint {
     for (index, &byte) in bytes.iter().take(4).enumerate() {
         value |= u32::from(byte & 0x7f) << (7 * index);
         if byte & 0x80 == 0 {
-            // [MQTT-1.5.5-1] the shortest form is the only one
-            if byte == 0 && index > 0 {
-                return Varint::Bad(DecodeCause::VariableByteIntegerNotMinimal);
-            }
-            return Varint::Value(value, index + 1);
+            let is_minimal = byte != 0 || index == 0;
+            return if is_minimal {
+                Varint::Value(value, index + 1)
+            } else {
+                Varint::NotMinimal(value, index + 1)
+            };
         }
     }
-    if bytes.len() >= 4 { Varint::Bad(DecodeCause::VariableByteIntegerTooLong) } else { Varint::Incomplete }
+    if bytes.len() >= 4 { Varint::TooLong } else { Varint::Incomplete }
 }
 
 /// How many bytes a variable-byte integer takes.
@@ -100,20 +104,27 @@ pub(crate) fn error(
 }
 
 /// Walks the fields of one complete packet, handing out spans of it.
-pub(crate) struct Reader {
+pub(crate) struct Reader<'a> {
     frame: Bytes,
     pos: usize,
     packet: PacketType,
     version: Version,
+    leniency: Leniency<'a>,
 }
 
 pub(crate) type Read<T> = Result<T, DecodeError>;
 
-impl Reader {
+impl<'a> Reader<'a> {
     /// `frame` is a whole packet, of which `pos` bytes, the fixed header, have been read.
     #[inline]
-    pub(crate) fn new(frame: Bytes, pos: usize, packet: PacketType, version: Version) -> Self {
-        Self { frame, pos, packet, version }
+    pub(crate) fn new(
+        frame: Bytes,
+        pos: usize,
+        packet: PacketType,
+        version: Version,
+        leniency: Leniency<'a>,
+    ) -> Self {
+        Self { frame, pos, packet, version, leniency }
     }
 
     pub(crate) fn version(&self) -> Version {
@@ -145,6 +156,13 @@ impl Reader {
         error(cause, Some(self.packet), self.version, field, offset)
     }
 
+    /// Gives an error for a broken rule unless it is forgiven.
+    #[cold]
+    pub(crate) fn forgive(&mut self, cause: DecodeCause, field: &'static str, offset: usize) -> Read<()> {
+        let error = self.error_at(cause, field, offset);
+        self.leniency.forgive(error)
+    }
+
     #[inline]
     fn take(&mut self, len: usize, field: &'static str) -> Read<&[u8]> {
         let end = self.pos + len;
@@ -168,14 +186,17 @@ impl Reader {
 
     #[inline]
     pub(crate) fn varint(&mut self, field: &'static str) -> Read<u32> {
-        match peek_varint(self.peek_rest()) {
-            Varint::Value(value, len) => {
-                self.pos += len;
-                Ok(value)
+        let (value, len) = match peek_varint(self.peek_rest()) {
+            Varint::Value(value, len) => (value, len),
+            Varint::NotMinimal(value, len) => {
+                self.forgive(DecodeCause::VariableByteIntegerNotMinimal, field, self.pos)?;
+                (value, len)
             }
-            Varint::Incomplete => Err(self.error(DecodeCause::Truncated, field)),
-            Varint::Bad(cause) => Err(self.error(cause, field)),
-        }
+            Varint::Incomplete => return Err(self.error(DecodeCause::Truncated, field)),
+            Varint::TooLong => return Err(self.error(DecodeCause::VariableByteIntegerTooLong, field)),
+        };
+        self.pos += len;
+        Ok(value)
     }
 
     #[inline]
@@ -270,10 +291,10 @@ impl Reader {
     }
 
     /// Ends the packet; bytes that are left are an error.
-    pub(crate) fn finish(self) -> Read<()> {
+    pub(crate) fn finish(mut self) -> Read<()> {
         match self.remaining() {
             0 => Ok(()),
-            n => Err(self.error(DecodeCause::TrailingBytes(n as u32), "Remaining Length")),
+            n => self.forgive(DecodeCause::TrailingBytes(n as u32), "Remaining Length", self.pos),
         }
     }
 }
@@ -308,13 +329,7 @@ mod tests {
             assert!(matches!(peek_varint(&out), Varint::Value(v, len) if v == value && len == out.len()));
             assert!(matches!(peek_varint(&out[..out.len() - 1]), Varint::Incomplete));
         }
-        assert!(matches!(
-            peek_varint(&[0x80, 0x80, 0x80, 0x80]),
-            Varint::Bad(DecodeCause::VariableByteIntegerTooLong)
-        ));
-        assert!(matches!(
-            peek_varint(&[0x81, 0x00]),
-            Varint::Bad(DecodeCause::VariableByteIntegerNotMinimal)
-        ));
+        assert!(matches!(peek_varint(&[0x80, 0x80, 0x80, 0x80]), Varint::TooLong));
+        assert!(matches!(peek_varint(&[0x81, 0x00]), Varint::NotMinimal(1, 2)));
     }
 }

@@ -122,6 +122,14 @@ macro_rules! shared_methods {
                 self.core.send_quota()
             }
 
+            /// The first broken rule that was forgiven since this was last asked, if any was. Only a connection with
+            /// [`Strictness::Lenient`] forgives.
+            ///
+            /// [`Strictness::Lenient`]: crate::Strictness::Lenient
+            pub const fn take_forgiven(&mut self) -> Option<DecodeError> {
+                self.core.codec.take_forgiven()
+            }
+
             /// Acknowledges a message: PUBACK or PUBREC with this reason, as soon as those before it are
             /// acknowledged.
             ///

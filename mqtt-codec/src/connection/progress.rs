@@ -57,7 +57,7 @@ impl Progress {
 /// The length of the packet that begins like this, or 0 while that is not known.
 fn total(input: &[u8]) -> u32 {
     match peek_varint(input.get(1..).unwrap_or_default()) {
-        Varint::Value(body, _) => body,
-        Varint::Incomplete | Varint::Bad(_) => 0,
+        Varint::Value(body, _) | Varint::NotMinimal(body, _) => body,
+        Varint::Incomplete | Varint::TooLong => 0,
     }
 }

@@ -37,7 +37,7 @@ macro_rules! acks {
                 Self { reason, ..self }
             }
 
-            pub(crate) fn read(mut reader: Reader) -> Read<Self> {
+            pub(crate) fn read(mut reader: Reader<'_>) -> Read<Self> {
                 let mut ack = Self::new(reader.packet_id()?);
                 // A short packet means success, and no property length means no properties.
                 if reader.version().has_properties() && reader.remaining() > 0 {

@@ -31,16 +31,19 @@ impl ConnAck {
         Self { session_present: false, reason, properties: ConnAckProperties::new() }
     }
 
-    pub(crate) fn read(mut reader: Reader) -> Read<Self> {
+    pub(crate) fn read(mut reader: Reader<'_>) -> Read<Self> {
         const FLAGS: &str = "Connect Acknowledge Flags";
         let flags = reader.u8(FLAGS)?;
         let version = reader.version();
         // [MQTT-3.2.2-1]; the byte is unused in MQTT 3.1
         if flags > 1 && version != Version::V31 {
-            return Err(reader.error_at(DecodeCause::ReservedBits(flags), FLAGS, reader.position() - 1));
+            reader.forgive(DecodeCause::ReservedBits(flags), FLAGS, reader.position() - 1)?;
         }
-        let session_present = flags & 1 != 0 && version != Version::V31;
-        let reason = if version.has_properties() {
+        let mut session_present = flags & 1 != 0 && version != Version::V31;
+        let reason = if let Some((code, reason)) = mqtt3_answer(&reader) {
+            reader.forgive(DecodeCause::Mqtt3ConnAck(code), "Reason Code", reader.position())?;
+            return Ok(Self::refused(reason));
+        } else if version.has_properties() {
             read_reason(&mut reader, PacketType::ConnAck)?
         } else {
             let code = reader.u8("Connect Return code")?;
@@ -52,11 +55,21 @@ impl ConnAck {
         // [MQTT-3.2.2-6]
         if session_present && reason.is_error() {
             let at = reader.position() - 2;
-            return Err(reader.error_at(DecodeCause::SessionPresentWithError, "Session Present", at));
+            reader.forgive(DecodeCause::SessionPresentWithError, "Session Present", at)?;
+            session_present = false;
         }
         let properties = ConnAckProperties::read(&mut reader)?;
         reader.finish()?;
         Ok(Self { session_present, reason, properties })
+    }
+}
+
+/// The return code of a CONNACK that has the form of MQTT 3 where one of MQTT 5.0 is due, and what it means. A server
+/// that does not know MQTT 5.0 answers so.
+fn mqtt3_answer(reader: &Reader<'_>) -> Option<(u8, ReasonCode)> {
+    match *reader.peek_rest() {
+        [code] if reader.version().has_properties() => Some((code, ReasonCode::from_v3_return_code(code)?)),
+        _ => None,
     }
 }
 

@@ -83,31 +83,31 @@ impl Connect {
         }
     }
 
-    pub(crate) fn read(mut reader: Reader) -> Read<Self> {
+    pub(crate) fn read(mut reader: Reader<'_>) -> Read<Self> {
         let (version, bridge) = read_version(&mut reader)?;
         reader.set_version(version);
         const FLAGS: &str = "Connect Flags";
         let at = reader.position();
         let flags = reader.u8(FLAGS)?;
-        let flag_error = |reader: &Reader, cause| Err(reader.error_at(cause, FLAGS, at));
         // [MQTT-3.1.2-3]
         if flags & RESERVED != 0 {
-            return flag_error(&reader, DecodeCause::ReservedBits(flags));
+            reader.forgive(DecodeCause::ReservedBits(flags), FLAGS, at)?;
         }
         let Some(will_qos) = QoS::from_u8((flags >> WILL_QOS_SHIFT) & 3) else {
-            return flag_error(&reader, DecodeCause::InvalidQoS);
+            return Err(reader.error_at(DecodeCause::InvalidQoS, FLAGS, at));
         };
         // [MQTT-3.1.2-11]
         if flags & WILL == 0 && will_qos != QoS::AtMostOnce {
-            return flag_error(&reader, DecodeCause::WillQoSWithoutWill);
+            reader.forgive(DecodeCause::WillQoSWithoutWill, FLAGS, at)?;
         }
         // [MQTT-3.1.2-13]
         if flags & WILL == 0 && flags & WILL_RETAIN != 0 {
-            return flag_error(&reader, DecodeCause::WillRetainWithoutWill);
+            reader.forgive(DecodeCause::WillRetainWithoutWill, FLAGS, at)?;
         }
         // [MQTT-3.1.2-22] of MQTT 3.1.1; MQTT 5.0 allows it
-        if flags & PASSWORD != 0 && flags & USER_NAME == 0 && version < Version::V5 {
-            return flag_error(&reader, DecodeCause::PasswordWithoutUserName);
+        let no_user_name = flags & PASSWORD != 0 && flags & USER_NAME == 0 && version < Version::V5;
+        if no_user_name {
+            reader.forgive(DecodeCause::PasswordWithoutUserName, FLAGS, at)?;
         }
         let keep_alive = reader.u16("Keep Alive")?;
         let properties = ConnectProperties::read(&mut reader)?;
@@ -121,7 +121,10 @@ impl Connect {
             let payload = reader.binary("Will Payload")?;
             Some(Will { topic, payload, qos: will_qos, retain: flags & WILL_RETAIN != 0, properties })
         };
-        let user_name = if flags & USER_NAME == 0 { None } else { Some(reader.string("User Name")?) };
+        let user_name = match flags & USER_NAME {
+            0 => no_user_name.then_some(Str::EMPTY),
+            _ => Some(reader.string("User Name")?),
+        };
         let password = if flags & PASSWORD == 0 { None } else { Some(reader.binary("Password")?) };
         reader.finish()?;
         Ok(Self {
@@ -139,7 +142,7 @@ impl Connect {
 }
 
 /// Reads Protocol Name and Protocol Level, which belong together.
-fn read_version(reader: &mut Reader) -> Read<(Version, bool)> {
+fn read_version(reader: &mut Reader<'_>) -> Read<(Version, bool)> {
     const NAME: &str = "Protocol Name";
     const LEVEL: &str = "Protocol Level";
     let start = reader.position();
@@ -161,7 +164,7 @@ fn read_version(reader: &mut Reader) -> Read<(Version, bool)> {
     }
 }
 
-fn read_client_id(reader: &mut Reader, clean_start: bool) -> Read<Str> {
+fn read_client_id(reader: &mut Reader<'_>, clean_start: bool) -> Read<Str> {
     const FIELD: &str = "Client Identifier";
     let at = reader.position();
     let id = reader.string(FIELD)?;
@@ -176,7 +179,7 @@ fn read_client_id(reader: &mut Reader, clean_start: bool) -> Read<Str> {
 }
 
 /// Reads a topic name that must not be empty.
-fn read_topic(reader: &mut Reader, field: &'static str) -> Read<TopicName> {
+fn read_topic(reader: &mut Reader<'_>, field: &'static str) -> Read<TopicName> {
     let at = reader.position();
     let topic = reader.topic(field)?;
     if topic.is_aliased() { Err(reader.error_at(TopicError::Empty.into(), field, at)) } else { Ok(topic) }

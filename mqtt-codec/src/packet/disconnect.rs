@@ -24,7 +24,7 @@ impl Disconnect {
         Self { reason, properties: DisconnectProperties::new() }
     }
 
-    pub(crate) fn read(mut reader: Reader) -> Read<Self> {
+    pub(crate) fn read(mut reader: Reader<'_>) -> Read<Self> {
         let mut disconnect = Self::new(ReasonCode::NORMAL_DISCONNECTION);
         if reader.version().has_properties() && reader.remaining() > 0 {
             disconnect.reason = read_reason(&mut reader, PacketType::Disconnect)?;

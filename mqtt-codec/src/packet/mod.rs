@@ -141,7 +141,7 @@ impl Packet {
     }
 
     /// Reads the body of a complete packet; the fixed header has been checked.
-    pub(crate) fn read(packet: PacketType, reader: Reader) -> Read<Self> {
+    pub(crate) fn read(packet: PacketType, reader: Reader<'_>) -> Read<Self> {
         Ok(match packet {
             // The codec reads it where it lies, and never comes here with one.
             PacketType::Publish => {
@@ -188,7 +188,7 @@ impl Packet {
 }
 
 /// Reads a reason code that must be allowed in this packet.
-fn read_reason(reader: &mut Reader, packet: PacketType) -> Read<crate::ReasonCode> {
+fn read_reason(reader: &mut Reader<'_>, packet: PacketType) -> Read<crate::ReasonCode> {
     const FIELD: &str = "Reason Code";
     let at = reader.position();
     let code = reader.u8(FIELD)?;

@@ -8,6 +8,7 @@ use super::Body;
 use crate::error::{DecodeCause, EncodeError};
 use crate::field::Field;
 use crate::property::{self, Invalid, PublishProperties};
+use crate::strictness::Leniency;
 use crate::topic::{TopicName, check_name};
 use crate::types::{PacketId, PacketType, QoS, Version};
 use crate::wire::{self, Read, Varint, error, peek_varint, split_field};
@@ -131,13 +132,20 @@ pub(crate) struct Checked {
 
 impl Checked {
     /// Checks a whole packet of which the fixed header has been read.
-    #[expect(clippy::inline_always, reason = "it has one caller, and its result is large to move")]
+    #[expect(clippy::inline_always, reason = "its callers are few, and its result is large to move")]
     #[inline(always)]
-    pub(crate) fn new(frame: &[u8], header: usize, qos: QoS, version: Version) -> Read<Self> {
+    pub(crate) fn new(
+        frame: &[u8],
+        header: usize,
+        qos: QoS,
+        version: Version,
+        leniency: &mut Leniency<'_>,
+    ) -> Read<Self> {
         // What is wrong, with which field, and what stands from there on.
-        let error = |cause, field, rest: &[u8]| {
-            Err(error(cause, Some(PacketType::Publish), version, field, frame.len() - rest.len()))
+        let fault = |cause, field, rest: &[u8]| {
+            error(cause, Some(PacketType::Publish), version, field, frame.len() - rest.len())
         };
+        let error = |cause, field, rest| Err(fault(cause, field, rest));
         let body = frame.get(header..).unwrap_or_default();
         let Some((topic, mut rest)) = split_field(body) else { return error(TRUNCATED, TOPIC, body) };
         if let Err(cause) = check_name(topic) {
@@ -163,8 +171,12 @@ impl Checked {
             const FIELD: &str = "Property Length";
             let (len, start) = match peek_varint(rest) {
                 Varint::Value(len, start) => (len as usize, start),
+                Varint::NotMinimal(len, start) => {
+                    leniency.forgive(fault(DecodeCause::VariableByteIntegerNotMinimal, FIELD, rest))?;
+                    (len as usize, start)
+                }
                 Varint::Incomplete => return error(TRUNCATED, FIELD, rest),
-                Varint::Bad(cause) => return error(cause, FIELD, rest),
+                Varint::TooLong => return error(DecodeCause::VariableByteIntegerTooLong, FIELD, rest),
             };
             rest = rest.get(start..).unwrap_or_default();
             if len > 0 {
@@ -195,7 +207,7 @@ impl Checked {
     }
 
     /// Takes the packet, of `len` bytes, from the buffer it was checked in.
-    #[expect(clippy::inline_always, reason = "it has one caller, and its result is large to move")]
+    #[expect(clippy::inline_always, reason = "its callers are few, and its result is large to move")]
     #[inline(always)]
     pub(crate) fn take(self, len: usize, input: &mut BytesMut) -> Publish {
         let Self { first_byte, delivery, topic: span, copied_topic, properties, properties_len, payload_len } =

@@ -130,22 +130,51 @@ impl Subscribe {
         }
     }
 
-    pub(crate) fn read(mut reader: Reader) -> Read<Self> {
+    pub(crate) fn read(mut reader: Reader<'_>) -> Read<Self> {
         let packet_id = reader.packet_id()?;
         let properties = SubscribeProperties::read(&mut reader)?;
-        let len = check_entries(&reader)?;
+        let (cleaned, len) = match check_entries(&reader, reader.peek_rest()) {
+            Ok(len) => (None, len),
+            Err(error) => {
+                reader.forgive(error.cause, error.field, error.offset as usize)?;
+                let cleaned = without_reserved_bits(reader.peek_rest(), reader.version());
+                let len = check_entries(&reader, &cleaned)?;
+                (Some(cleaned), len)
+            }
+        };
         // [MQTT-3.8.3-2]
         if len == 0 {
             return Err(reader.error(DecodeCause::EmptyList, FILTER));
         }
-        Ok(Self { packet_id, properties, subscriptions: List::from_checked(reader.into_rest(), len) })
+        let raw = cleaned.unwrap_or_else(|| reader.into_rest());
+        Ok(Self { packet_id, properties, subscriptions: List::from_checked(raw, len) })
     }
 }
 
-/// Checks all entries and counts them.
-fn check_entries(reader: &Reader) -> Read<usize> {
+/// The same entries without the reserved bits of their options. It is a copy, since many may read the original.
+#[cold]
+fn without_reserved_bits(raw: &[u8], version: Version) -> Bytes {
+    let mut cleaned = BytesMut::from(raw);
+    let mut entries = &mut cleaned[..];
+    while let Some(len) = Subscription::len_at(entries) {
+        let (entry, rest) = entries.split_at_mut(len);
+        if let Some(options) = entry.last_mut() {
+            *options &= !reserved_bits(version);
+        }
+        entries = rest;
+    }
+    cleaned.freeze()
+}
+
+/// [MQTT-3.8.3-5]; [MQTT-3-8.3-4] of MQTT 3.1.1
+const fn reserved_bits(version: Version) -> u8 {
+    if version.has_properties() { 0xc0 } else { 0xfc }
+}
+
+/// Checks all entries, which stand where the reader is, and counts them.
+fn check_entries(reader: &Reader<'_>, raw: &[u8]) -> Read<usize> {
     let v5 = reader.version().has_properties();
-    let (raw, start) = (reader.peek_rest(), reader.position());
+    let start = reader.position();
     let (mut at, mut count) = (0, 0);
     while at < raw.len() {
         let Some(len) = Subscription::len_at(&raw[at..]) else {
@@ -232,7 +261,7 @@ impl SubAck {
         Self { packet_id, properties: AckProperties::new(), reasons: reasons.into_iter().collect() }
     }
 
-    pub(crate) fn read(mut reader: Reader) -> Read<Self> {
+    pub(crate) fn read(mut reader: Reader<'_>) -> Read<Self> {
         let packet_id = reader.packet_id()?;
         let properties = AckProperties::read(&mut reader)?;
         let v5 = reader.version().has_properties();
@@ -261,7 +290,10 @@ impl Entry for ReasonCode {
 }
 
 /// Reads reason codes to the end of the packet.
-pub(super) fn read_reasons(reader: Reader, allowed: impl Fn(ReasonCode) -> bool) -> Read<List<ReasonCode>> {
+pub(super) fn read_reasons(
+    reader: Reader<'_>,
+    allowed: impl Fn(ReasonCode) -> bool,
+) -> Read<List<ReasonCode>> {
     const FIELD: &str = "Reason Code";
     let codes = reader.peek_rest();
     if codes.is_empty() {

@@ -32,7 +32,7 @@ impl Unsubscribe {
         Self { packet_id, properties: UnsubscribeProperties::new(), filters: filters.into_iter().collect() }
     }
 
-    pub(crate) fn read(mut reader: Reader) -> Read<Self> {
+    pub(crate) fn read(mut reader: Reader<'_>) -> Read<Self> {
         const FILTER: &str = "Topic Filter";
         let packet_id = reader.packet_id()?;
         let properties = UnsubscribeProperties::read(&mut reader)?;
@@ -113,7 +113,7 @@ impl UnsubAck {
         Self { packet_id, properties: AckProperties::new(), reasons: reasons.into_iter().collect() }
     }
 
-    pub(crate) fn read(mut reader: Reader) -> Read<Self> {
+    pub(crate) fn read(mut reader: Reader<'_>) -> Read<Self> {
         let packet_id = reader.packet_id()?;
         if !reader.version().has_properties() {
             reader.finish()?;

@@ -29,8 +29,10 @@ pub enum TopicError {
     MultiLevelWildcard,
     /// A `+` that is not a whole level. [MQTT-4.7.1-2]
     SingleLevelWildcard,
-    /// A share name that is empty or contains a wildcard. [MQTT-4.8.2-1]
+    /// An empty share name. [MQTT-4.8.2-1]
     ShareName,
+    /// A `+` or `#` in a share name. [MQTT-4.8.2-2]
+    WildcardInShareName,
     /// `$share/name` without a filter behind it. [MQTT-4.8.2-2]
     ShareWithoutFilter,
 }
@@ -45,7 +47,10 @@ impl fmt::Display for TopicError {
             Self::WildcardInName => f.write_str("a topic name must not contain the wildcards '+' and '#'"),
             Self::MultiLevelWildcard => f.write_str("'#' must be a whole level, and the last one"),
             Self::SingleLevelWildcard => f.write_str("'+' must be a whole level"),
-            Self::ShareName => f.write_str("a share name must have a character and no wildcard"),
+            Self::ShareName => f.write_str("a share name must have at least one character"),
+            Self::WildcardInShareName => {
+                f.write_str("a share name must not contain the wildcards '+' and '#'")
+            }
             Self::ShareWithoutFilter => f.write_str("\"$share/name/\" must be followed by a topic filter"),
         }
     }
@@ -254,9 +259,13 @@ pub(crate) fn check_filter(bytes: &[u8]) -> Result<(), TopicError> {
     if let Some(rest) = bytes.strip_prefix(SHARE_PREFIX.as_bytes()) {
         let end = rest.iter().position(|&byte| byte == b'/').unwrap_or(rest.len());
         let (name, filter) = rest.split_at(end);
-        // [MQTT-4.8.2-1], [MQTT-4.8.2-2]
-        if name.is_empty() || name.iter().any(|&byte| byte == b'+' || byte == b'#') {
+        // [MQTT-4.8.2-1]
+        if name.is_empty() {
             return Err(TopicError::ShareName);
+        }
+        // [MQTT-4.8.2-2]
+        if name.iter().any(|&byte| byte == b'+' || byte == b'#') {
+            return Err(TopicError::WildcardInShareName);
         }
         pattern = filter.get(1..).unwrap_or_default();
         if pattern.is_empty() {

@@ -1,11 +1,12 @@
 //! Chapters 3.15 and 4.12: AUTH and enhanced authentication.
 
+use bytes::BytesMut;
 use mqttkit_codec::{
-    Auth, AuthProperties, Binary, ClientEvent, Closed, ConnAck, Connect, EncodeError, Packet, PacketType,
-    ProtocolError, ReasonCode, ServerEvent, Session, Version,
+    Auth, AuthProperties, Binary, ClientEvent, Closed, Codec, ConnAck, Connect, DecodeCause, EncodeError,
+    Packet, PacketType, ProtocolError, ReasonCode, ServerEvent, Session, Version,
 };
 
-use crate::common::{Client, Server, decode, encoded, goodbye, packet, text};
+use crate::common::{Client, Server, accepted, decode, encoded, goodbye, packet, refused, text};
 
 fn connect(method: Option<&str>) -> Connect {
     let mut connect = Connect::new(Version::V5, text("c"));
@@ -57,15 +58,32 @@ fn an_auth_with_flags_is_malformed() {
 #[test]
 fn an_auth_carries_one_of_its_reason_codes() {
     crate::acks::only_these_codes(PacketType::Auth, &[0x00, 0x18, 0x19], "MQTT-3.15.2-1", |code| {
-        packet(0xf0, &format!("{code:02x} 00"))
+        packet(0xf0, &format!("{code:02x} 04 15 <m>"))
     });
+}
+
+/// [MQTT-4.12.0-5], what the packet itself shows. Section 3.15.2.1 says what an empty AUTH means, so it is one.
+#[test]
+fn an_auth_names_a_method() {
+    let cause = DecodeCause::AuthWithoutMethod;
+    for body in ["18 00", "19 00", "00 05 1f 0002 'no'", "18 07 26 <k> <v>"] {
+        refused(Version::V5, &packet(0xf0, body), cause, "MQTT-4.12.0-5");
+    }
+    for reason in [ReasonCode::ContinueAuthentication, ReasonCode::ReAuthenticate] {
+        let written = Codec::new(Version::V5).encode(&auth(reason, None), &mut BytesMut::new());
+        assert_eq!(written, Err(EncodeError::AuthWithoutMethod));
+    }
+    for body in ["", "00 00"] {
+        assert_eq!(accepted(Version::V5, &packet(0xf0, body)), auth(ReasonCode::Success, None).into());
+    }
+    assert_eq!(encoded(Version::V5, auth(ReasonCode::Success, None)), packet(0xf0, ""));
 }
 
 #[test]
 fn auth_came_with_5_0() {
     for version in [Version::V31, Version::V311] {
         assert!(decode(version, &packet(0xf0, "00 00")).is_err());
-        let written = mqttkit_codec::Codec::new(version).encode(&step(), &mut bytes::BytesMut::new());
+        let written = Codec::new(version).encode(&step(), &mut BytesMut::new());
         assert!(matches!(written, Err(EncodeError::NotInVersion { .. })));
     }
 }
@@ -150,8 +168,9 @@ fn before_the_connack_a_client_only_continues() {
 #[test]
 fn an_auth_with_another_method_is_refused() {
     let bad = Closed::Protocol(ProtocolError::BadAuthenticationMethod);
-    for method in [None, Some("other")] {
-        let wire = encoded(Version::V5, auth(ReasonCode::ContinueAuthentication, method));
+    let other = auth(ReasonCode::ContinueAuthentication, Some("other"));
+    for auth in [other, auth(ReasonCode::Success, None)] {
+        let wire = encoded(Version::V5, auth);
         let mut server = Server::fresh().asked(connect(Some("m")));
         server.connection.auth(server.now, &step()).unwrap();
         assert_eq!(server.closed_by(&wire), bad);

@@ -164,7 +164,7 @@ fn no_properties_are_a_property_length_of_zero() {
         assert_eq!(accepted(Version::V5, &wire), packet);
     }
     // Without it what follows is taken for it.
-    for (first_byte, body) in [(0x30, "<t>"), (0x20, "00 00"), (0xa2, "0001")] {
+    for (first_byte, body) in [(0x30, "<t>"), (0x20, "00 84"), (0xa2, "0001")] {
         let error = decode(Version::V5, &packet(first_byte, body)).unwrap_err();
         assert_eq!((error.cause(), error.field()), (DecodeCause::Truncated, "Property Length"));
     }

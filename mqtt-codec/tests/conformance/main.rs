@@ -15,6 +15,7 @@ mod errors;
 mod flow;
 mod header;
 mod keep_alive;
+mod lenient;
 mod limits;
 mod publish;
 mod quota;

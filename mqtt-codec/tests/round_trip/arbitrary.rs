@@ -353,5 +353,13 @@ fn auth() -> impl Strategy<Value = Auth> {
             text() => with_reason_string by ref;
         },
     );
-    (reason(PacketType::Auth), properties).prop_map(|(reason, properties)| Auth { reason, properties })
+    // Without a method there is the empty packet and no other.
+    (reason(PacketType::Auth), properties, text()).prop_map(|(reason, properties, method)| {
+        let is_plain = reason == ReasonCode::Success && properties.is_empty();
+        if is_plain || properties.authentication_method().is_some() {
+            Auth { reason, properties }
+        } else {
+            Auth { reason, properties: properties.with_authentication_method(&method) }
+        }
+    })
 }

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod chunks;
+mod lenient;
 mod mutations;
 mod packets;
 mod parse;

@@ -6,6 +6,7 @@
 //! 00 03 "a/b" 78*20            … as text, and repeated
 //! -> 30 07 …                   what an encoder writes, if that is not the bytes above
 //! ! InvalidQoS | MQTT-3.3.1-4 | QoS | 0   cause, statement, field and offset of the error
+//! ~ 30 07 …                    what an encoder writes of it if a lenient codec forgives the error
 //! ```
 
 use mqttkit_codec::{Codec, DecodeError, Version};
@@ -17,6 +18,7 @@ pub(crate) struct Vector {
     pub(crate) bytes: Vec<u8>,
     pub(crate) canonical: Option<Vec<u8>>,
     pub(crate) error: Option<String>,
+    pub(crate) forgiven: Option<Vec<u8>>,
 }
 
 impl Vector {
@@ -77,6 +79,8 @@ fn parse(text: &str) -> Vec<Vector> {
             vectors.last_mut().unwrap().canonical = Some(parse_bytes(bytes));
         } else if let Some(error) = line.strip_prefix("! ") {
             vectors.last_mut().unwrap().error = Some(error.to_owned());
+        } else if let Some(bytes) = line.strip_prefix("~ ") {
+            vectors.last_mut().unwrap().forgiven = Some(parse_bytes(bytes));
         } else if !line.is_empty() && !line.starts_with('#') {
             vectors.last_mut().unwrap().bytes.extend(parse_bytes(line));
         }
@@ -98,7 +102,15 @@ fn parse_header(header: &str) -> Vector {
         }
     }
     assert!(!versions.is_empty(), "{name}: no version");
-    Vector { name: name.to_owned(), versions, limit, bytes: Vec::new(), canonical: None, error: None }
+    Vector {
+        name: name.to_owned(),
+        versions,
+        limit,
+        bytes: Vec::new(),
+        canonical: None,
+        error: None,
+        forgiven: None,
+    }
 }
 
 fn parse_bytes(mut line: &str) -> Vec<u8> {

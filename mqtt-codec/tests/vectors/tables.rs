@@ -71,8 +71,9 @@ fn properties_stand_where_the_specification_lets_them() {
     for (id, value, allowed) in PROPERTIES {
         for place in PLACES {
             let property = [&[id], value].concat();
-            // Authentication Data is nothing without a method.
-            let method: &[u8] = if id == 0x16 && allowed.contains(place.0) { b"\x15\x00\x01m" } else { b"" };
+            // Authentication Data is nothing without a method, and neither is AUTH.
+            let needs_method = allowed.contains(place.0) && id != 0x15 && (id == 0x16 || place.0 == 'a');
+            let method: &[u8] = if needs_method { b"\x15\x00\x01m" } else { b"" };
             let once = decode(place, &[method, &property].concat());
             let twice = decode(place, &[method, &property, &property].concat());
             if !allowed.contains(place.0) {
@@ -137,7 +138,7 @@ const REASONS: [(PacketType, &[u8], &[u8]); 9] = [
             0x95, 0x96, 0x97, 0x98, 0x99, 0x9a, 0x9b, 0x9c, 0x9d, 0x9e, 0x9f, 0xa0, 0xa1, 0xa2,
         ],
     ),
-    (PacketType::Auth, b"\xf0\x02?\x00", &[0x00, 0x18, 0x19]),
+    (PacketType::Auth, b"\xf0\x06?\x04\x15\x00\x01m", &[0x00, 0x18, 0x19]),
 ];
 
 #[test]

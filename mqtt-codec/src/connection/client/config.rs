@@ -5,8 +5,9 @@ use core::time::Duration;
 
 use crate::codec::MAX_PACKET_SIZE;
 use crate::packet::Connect;
+use crate::strictness::Strictness;
 
-/// How patient a [`ClientConnection`] is, and what it takes from its server.
+/// How patient a [`ClientConnection`](super::ClientConnection) is, and what it takes from its server.
 ///
 /// The limits are told to an MQTT 5.0 server in CONNECT.
 #[derive(Clone, Debug)]
@@ -28,6 +29,9 @@ pub struct ClientConfig {
     /// Whether every message is acknowledged as soon as its event is taken, which then carries no token. Default
     /// false: the application acknowledges when the message is in safe hands.
     pub automatic_acknowledgement: bool,
+    /// Whether every rule is enforced when packets are decoded, or those that leave no doubt are overlooked. Default
+    /// strict.
+    pub strictness: Strictness,
 }
 
 impl Default for ClientConfig {
@@ -40,6 +44,7 @@ impl Default for ClientConfig {
             topic_alias_maximum: 0,
             automatic_topic_aliases: 0,
             automatic_acknowledgement: false,
+            strictness: Strictness::Strict,
         }
     }
 }

@@ -17,7 +17,7 @@ use super::common::Core;
 use super::frame::{self, Role, shared_methods};
 use super::incoming::Incoming;
 use crate::codec::Codec;
-use crate::error::EncodeError;
+use crate::error::{DecodeError, EncodeError};
 use crate::packet::{Connect, Disconnect, Packet};
 use crate::reason::ReasonCode;
 use crate::session::{AckToken, Session};
@@ -84,6 +84,7 @@ impl ClientConnection {
     ) -> Result<Self, EncodeError> {
         let mut codec = Codec::new(connect.version);
         codec.set_max_incoming(config.max_packet_size);
+        codec.set_strictness(config.strictness);
         let incoming = Incoming::new(
             config.receive_maximum.get(),
             config.topic_alias_maximum,

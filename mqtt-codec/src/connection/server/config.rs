@@ -5,6 +5,7 @@ use core::time::Duration;
 
 use crate::codec::MAX_PACKET_SIZE;
 use crate::packet::ConnAck;
+use crate::strictness::Strictness;
 
 /// What a [`ServerConnection`](super::ServerConnection) allows its client.
 #[derive(Clone, Debug)]
@@ -24,6 +25,9 @@ pub struct ServerConfig {
     /// Whether every message is acknowledged as soon as its event is taken, which then carries no token. Default
     /// false: the application acknowledges when the message is in safe hands.
     pub automatic_acknowledgement: bool,
+    /// Whether every rule is enforced when packets are decoded, or those that leave no doubt are overlooked. Default
+    /// strict.
+    pub strictness: Strictness,
 }
 
 impl Default for ServerConfig {
@@ -35,6 +39,7 @@ impl Default for ServerConfig {
             topic_alias_maximum: 0,
             automatic_topic_aliases: 0,
             automatic_acknowledgement: false,
+            strictness: Strictness::Strict,
         }
     }
 }

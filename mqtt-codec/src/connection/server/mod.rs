@@ -93,6 +93,7 @@ impl ServerConnection {
         // The version is a guess until CONNECT says it.
         let mut codec = Codec::new(Version::V311);
         codec.set_max_incoming(config.max_packet_size);
+        codec.set_strictness(config.strictness);
         let incoming = Incoming::new(
             config.receive_maximum.get(),
             config.topic_alias_maximum,
