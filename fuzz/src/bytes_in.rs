@@ -10,7 +10,7 @@ pub use self::server::server_bytes;
 use std::num::NonZeroU16;
 
 use arbitrary::{Result, Unstructured};
-use mqttkit_codec::{Incoming, Outgoing, QoS, Session, SessionState};
+use mqttkit_codec::{Incoming, Outgoing, QoS, Session, SessionState, Strictness};
 
 use crate::generate;
 
@@ -24,6 +24,10 @@ fn max_packet_size(from: &mut Unstructured<'_>) -> Result<u32> {
 
 fn receive_maximum(from: &mut Unstructured<'_>) -> Result<NonZeroU16> {
     Ok(*from.choose(&[NonZeroU16::MAX, NonZeroU16::MIN])?)
+}
+
+fn strictness(from: &mut Unstructured<'_>) -> Result<Strictness> {
+    Ok(*from.choose(&[Strictness::Strict, Strictness::Lenient])?)
 }
 
 /// A session that an earlier connection may have left behind.

@@ -5,12 +5,13 @@ use std::fmt::Write;
 use bytes::BytesMut;
 use mqttkit_codec::{Codec, DecodeCause, DecodeError, Packet, Version};
 
-use crate::VERSIONS;
+use crate::{VERSIONS, lenient::lenient};
 
 /// Reads `data` as a stream of each version. What is a packet must encode to the same bytes or to a shorter form
 /// that is the same packet, and its length must be known before.
 pub fn decode(data: &[u8]) {
     for version in VERSIONS {
+        lenient(version, data);
         let mut codec = Codec::new(version);
         let mut input = BytesMut::from(data);
         loop {

@@ -7,6 +7,7 @@ mod bytes_in;
 mod decode;
 mod diff;
 mod generate;
+mod lenient;
 mod pair;
 mod round_trip;
 mod split;

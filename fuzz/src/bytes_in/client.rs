@@ -6,7 +6,7 @@ use mqttkit_codec::{
 };
 
 use super::watched::Watched;
-use super::{max_packet_size, receive_maximum, session};
+use super::{max_packet_size, receive_maximum, session, strictness};
 use crate::{VERSIONS, generate};
 
 /// Feeds a client's connection what `data` says.
@@ -17,6 +17,7 @@ pub fn client_bytes(data: &[u8]) {
 fn client(from: &mut Unstructured<'_>) -> Result<()> {
     let mut config = ClientConfig::default();
     config.max_packet_size = max_packet_size(from)?;
+    config.strictness = strictness(from)?;
     config.receive_maximum = receive_maximum(from)?;
     config.topic_alias_maximum = from.int_in_range(0..=3)?;
     config.automatic_topic_aliases = from.int_in_range(0..=3)?;

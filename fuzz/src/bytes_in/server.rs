@@ -4,7 +4,7 @@ use arbitrary::{Result, Unstructured};
 use mqttkit_codec::{ConnAck, Instant, ReasonCode, ServerConfig, ServerConnection};
 
 use super::watched::Watched;
-use super::{max_packet_size, receive_maximum, session};
+use super::{max_packet_size, receive_maximum, session, strictness};
 use crate::{VERSIONS, generate};
 
 /// Feeds a server's connection what `data` says.
@@ -15,6 +15,7 @@ pub fn server_bytes(data: &[u8]) {
 fn server(from: &mut Unstructured<'_>) -> Result<()> {
     let mut config = ServerConfig::default();
     config.max_packet_size = max_packet_size(from)?;
+    config.strictness = strictness(from)?;
     config.receive_maximum = receive_maximum(from)?;
     config.topic_alias_maximum = from.int_in_range(0..=3)?;
     config.automatic_topic_aliases = from.int_in_range(0..=3)?;
