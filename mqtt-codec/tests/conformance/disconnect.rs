@@ -186,3 +186,23 @@ fn a_client_does_not_ask_for_a_session_expiry_that_connect_had_not() {
     client.connection.disconnect(client.now, &keeping).unwrap();
     assert_eq!(client.sent_bytes(), [0xe0, 0]);
 }
+
+/// Chapter 4.11: a server that names another, in a refusal or a goodbye.
+#[test]
+fn a_redirected_client_is_told_where_to_go() {
+    let mut refusal = ConnAck::refused(ReasonCode::UseAnotherServer);
+    refusal.properties = refusal.properties.with_server_reference(&text("b.example:1883"));
+    let mut server = Server::fresh().asked(Connect::new(Version::V5, text("c")));
+    server.connection.refuse(server.now, &refusal);
+    let mut client = Client::connecting(Connect::new(Version::V5, text("c")), Session::new());
+    let closed = client.closed_by(&server.sent_bytes());
+    assert_eq!(closed.server_reference(), Some(text("b.example:1883")));
+
+    let mut moved = Disconnect::new(ReasonCode::ServerMoved);
+    moved.properties = moved.properties.with_server_reference(&text("b.example:1883"));
+    let mut server = Server::connected(Version::V5);
+    server.connection.disconnect(server.now, &moved);
+    let closed = Client::connected(Version::V5).closed_by(&server.sent_bytes());
+    assert_eq!(closed.server_reference(), Some(text("b.example:1883")));
+    assert!(matches!(closed, Closed::Peer(goodbye) if goodbye.reason == ReasonCode::ServerMoved));
+}

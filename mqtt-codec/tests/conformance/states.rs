@@ -14,11 +14,11 @@
 use std::fmt::Write;
 
 use mqttkit_codec::{
-    Auth, AuthProperties, Closed, ConnAck, Connect, Disconnect, Packet, PubAck, PubComp, PubRec, PubRel, QoS,
-    ReasonCode, Session, SubAck, Subscribe, Subscription, UnsubAck, Unsubscribe, Version,
+    Auth, AuthProperties, Closed, ConnAck, Connect, Disconnect, Outgoing, Packet, PubAck, PubComp, PubRec,
+    PubRel, QoS, ReasonCode, Session, SubAck, Subscribe, Subscription, UnsubAck, Unsubscribe, Version,
 };
 
-use crate::common::{Client, Connection, Server, Side, encoded, filter, id, message, none, text};
+use crate::common::{Client, Connection, Server, Side, encoded, filter, id, message, none, resuming, text};
 use crate::flow::incoming;
 
 fn connect(version: Version) -> Connect {
@@ -258,10 +258,13 @@ fn each_packet_in_each_state_of_a_3_1_1_client() {
     assert_table(&client_table(Version::V31), &client_table(Version::V311));
 }
 
-/// A client with one of each in flight: 1 a message of QoS 1, 2 one of QoS 2, 3 one of QoS 2 that is released,
-/// 4 a SUBSCRIBE, 5 an UNSUBSCRIBE.
+/// A client with one of each in flight: 1 a message that was given up, 2 one of QoS 1, 3 one of QoS 2, 4 one of QoS 2
+/// that is released, 5 a SUBSCRIBE, 6 an UNSUBSCRIBE.
 fn busy_client(version: Version) -> Client {
-    let mut client = Client::connected(version);
+    let mut state = Session::new().export();
+    state.outgoing.push((id(1), Outgoing::GivenUp));
+    let session = Session::import(state).expect("a session");
+    let mut client = Client::connecting(resuming(version), session).answered(ConnAck::accepted(true));
     let now = client.now;
     for qos in [QoS::AtLeastOnce, QoS::ExactlyOnce, QoS::ExactlyOnce] {
         client.connection.publish(now, message("", qos)).unwrap();
@@ -269,7 +272,7 @@ fn busy_client(version: Version) -> Client {
     let wanted = [Subscription::new(filter("a"), QoS::AtMostOnce)];
     client.connection.subscribe(now, none(), wanted).unwrap();
     client.connection.unsubscribe(now, none(), [filter("a")]).unwrap();
-    client.receive_packet(PubRec::new(id(3)));
+    client.receive_packet(PubRec::new(id(4)));
     client.sent();
     client
 }
@@ -277,8 +280,15 @@ fn busy_client(version: Version) -> Client {
 /// What an acknowledgement means depends on what its identifier stands for.
 #[test]
 fn each_acknowledgement_for_each_thing_in_flight() {
-    let columns =
-        [("QoS 1", 1), ("QoS 2", 2), ("released", 3), ("SUBSCRIBE", 4), ("UNSUBSCRIBE", 5), ("nothing", 9)];
+    let columns = [
+        ("QoS 1", 2),
+        ("QoS 2", 3),
+        ("released", 4),
+        ("given up", 1),
+        ("SUBSCRIBE", 5),
+        ("UNSUBSCRIBE", 6),
+        ("nothing", 9),
+    ];
     let mut out = format!("{:15}", "packet");
     for (name, _) in columns {
         let _ = write!(out, " | {name:11}");
@@ -300,13 +310,13 @@ fn each_acknowledgement_for_each_thing_in_flight() {
         }
     }
     let expected = r"
-        packet          | QoS 1       | QoS 2       | released    | SUBSCRIBE   | UNSUBSCRIBE | nothing
-        PUBACK          | event       | 82!         | 82!         | 82!         | 82!         | taken
-        PUBREC          | 82!         | PUBREL      | PUBREL      | 82!         | 82!         | PUBREL
-        PUBREC, refusal | 82!         | event       | PUBREL      | 82!         | 82!         | taken
-        PUBCOMP         | 82!         | 82!         | event       | 82!         | 82!         | taken
-        SUBACK          | 82!         | 82!         | 82!         | event       | 82!         | 82!
-        UNSUBACK        | 82!         | 82!         | 82!         | 82!         | event       | 82!
+        packet          | QoS 1       | QoS 2       | released    | given up    | SUBSCRIBE   | UNSUBSCRIBE | nothing
+        PUBACK          | event       | 82!         | 82!         | 82!         | 82!         | 82!         | taken
+        PUBREC          | 82!         | PUBREL      | PUBREL      | PUBREL      | 82!         | 82!         | PUBREL
+        PUBREC, refusal | 82!         | event       | PUBREL      | PUBREL      | 82!         | 82!         | taken
+        PUBCOMP         | 82!         | 82!         | event       | taken       | 82!         | 82!         | taken
+        SUBACK          | 82!         | 82!         | 82!         | 82!         | event       | 82!         | 82!
+        UNSUBACK        | 82!         | 82!         | 82!         | 82!         | 82!         | event       | 82!
     ";
     assert_table(&trimmed(&out), expected);
 }

@@ -174,7 +174,7 @@ fn quick_applications() {
     for version in [Version::V31, Version::V311, Version::V5] {
         let script =
             Script { version, receive_maximum: u16::MAX, is_slow: false, is_stored: false, cuts: [0; 2] };
-        cut_everywhere(script, 41);
+        cut_everywhere(script, 83);
     }
 }
 
@@ -183,7 +183,7 @@ fn slow_applications() {
     for version in [Version::V311, Version::V5] {
         let script =
             Script { version, receive_maximum: u16::MAX, is_slow: true, is_stored: false, cuts: [0; 2] };
-        cut_everywhere(script, 41);
+        cut_everywhere(script, 83);
     }
 }
 
@@ -193,7 +193,7 @@ fn a_few_messages_at_a_time() {
         for is_slow in [false, true] {
             let script =
                 Script { version: Version::V5, receive_maximum, is_slow, is_stored: false, cuts: [0; 2] };
-            cut_everywhere(script, 59);
+            cut_everywhere(script, 107);
         }
     }
 }
@@ -202,6 +202,6 @@ fn a_few_messages_at_a_time() {
 fn sessions_that_are_stored() {
     for version in [Version::V311, Version::V5] {
         let script = Script { version, receive_maximum: 3, is_slow: false, is_stored: true, cuts: [0; 2] };
-        cut_everywhere(script, 59);
+        cut_everywhere(script, 107);
     }
 }
