@@ -5,6 +5,7 @@
 
 use crate::io::ByteStream;
 use crate::net::{NetLink, ServerLink};
+use crate::replay::Replay;
 use crate::rt::Runtime;
 use crate::tls::{TlsConfigError, TlsError, TlsInfo};
 use crate::url::Scheme;
@@ -249,6 +250,7 @@ impl<R: Runtime> Acceptor<R> {
         address: Option<SocketAddr>,
     ) -> Result<Accepted<S>, AcceptError> {
         let peer = PeerInfo::new(self.scheme(), address);
+        let stream = Replay::new(stream);
         match &self.layers {
             Layers::Tcp => Ok(Accepted::Link(NetLink::tcp(stream), peer)),
             Layers::Ws => self.serve(stream, peer, NetLink::ws).await,
@@ -256,13 +258,13 @@ impl<R: Runtime> Acceptor<R> {
             Layers::Tls(config) => {
                 let stream = self.encrypt(stream, config).await?;
                 let peer = PeerInfo { tls: Some(Box::new(stream.info())), ..peer };
-                Ok(Accepted::Link(NetLink::tls(stream), peer))
+                Ok(Accepted::Link(NetLink::tls(Replay::new(stream)), peer))
             }
             #[cfg(feature = "tls")]
             Layers::Wss(config) => {
                 let stream = self.encrypt(stream, config).await?;
                 let peer = PeerInfo { tls: Some(Box::new(stream.info())), ..peer };
-                self.serve(stream, peer, NetLink::wss).await
+                self.serve(Replay::new(stream), peer, NetLink::wss).await
             }
         }
     }

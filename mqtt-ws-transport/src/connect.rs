@@ -1,12 +1,13 @@
 //! Connecting a client: name, TCP, TLS and WebSocket, all inside one deadline.
 
 mod error;
-mod race;
+pub(crate) mod race;
 
 pub use error::{ConnectError, Phase};
 
 use crate::io::ByteStream;
 use crate::net::{ClientLink, NetLink};
+use crate::replay::Replay;
 use crate::rt::{Runtime, timeout};
 use crate::url::{Endpoint, Host, Scheme};
 use crate::ws::{ClientHandshake, WsLimits, WsLink};
@@ -107,7 +108,7 @@ pub async fn connect<R: Runtime>(
     endpoint: &Endpoint,
     options: &ConnectOptions,
 ) -> Result<ClientLink<R>, ConnectError> {
-    let clock = Clock { runtime, end: runtime.now().saturating_add(options.timeout), total: options.timeout };
+    let clock = Clock::new(runtime, options.timeout);
     let addresses = clock.run(Phase::Resolve, resolve(runtime, endpoint)).await?;
     let stream = clock.run(Phase::Tcp, race::connect(runtime, addresses)).await?;
     finish(&clock, stream, endpoint, options).await
@@ -124,7 +125,7 @@ pub async fn connect_over<R: Runtime, S: ByteStream>(
     endpoint: &Endpoint,
     options: &ConnectOptions,
 ) -> Result<NetLink<S>, ConnectError> {
-    let clock = Clock { runtime, end: runtime.now().saturating_add(options.timeout), total: options.timeout };
+    let clock = Clock::new(runtime, options.timeout);
     finish(&clock, stream, endpoint, options).await
 }
 
@@ -134,14 +135,15 @@ async fn finish<R: Runtime, S: ByteStream>(
     endpoint: &Endpoint,
     options: &ConnectOptions,
 ) -> Result<NetLink<S>, ConnectError> {
+    let stream = Replay::new(stream);
     match endpoint.scheme() {
         Scheme::Tcp => Ok(NetLink::tcp(stream)),
         Scheme::Ws => Ok(NetLink::ws(upgrade(clock, stream, endpoint, options).await?)),
         #[cfg(feature = "tls")]
-        Scheme::Tls => Ok(NetLink::tls(encrypt(clock, stream, endpoint, options).await?)),
+        Scheme::Tls => Ok(NetLink::tls(Replay::new(encrypt(clock, stream, endpoint, options).await?))),
         #[cfg(feature = "tls")]
         Scheme::Wss => {
-            let stream = encrypt(clock, stream, endpoint, options).await?;
+            let stream = Replay::new(encrypt(clock, stream, endpoint, options).await?);
             Ok(NetLink::wss(upgrade(clock, stream, endpoint, options).await?))
         }
         #[cfg(not(feature = "tls"))]
@@ -149,7 +151,10 @@ async fn finish<R: Runtime, S: ByteStream>(
     }
 }
 
-async fn resolve<R: Runtime>(runtime: &R, endpoint: &Endpoint) -> Result<Vec<SocketAddr>, ConnectError> {
+pub(crate) async fn resolve<R: Runtime>(
+    runtime: &R,
+    endpoint: &Endpoint,
+) -> Result<Vec<SocketAddr>, ConnectError> {
     let name = match endpoint.host() {
         Host::Ip(ip) => return Ok(vec![SocketAddr::new(*ip, endpoint.port())]),
         Host::Name(name) => name,
@@ -164,7 +169,7 @@ async fn resolve<R: Runtime>(runtime: &R, endpoint: &Endpoint) -> Result<Vec<Soc
     Ok(addresses)
 }
 
-async fn upgrade<R: Runtime, S: ByteStream>(
+pub(crate) async fn upgrade<R: Runtime, S: ByteStream>(
     clock: &Clock<'_, R>,
     stream: S,
     endpoint: &Endpoint,
@@ -180,7 +185,7 @@ async fn upgrade<R: Runtime, S: ByteStream>(
 }
 
 #[cfg(feature = "tls")]
-async fn encrypt<R: Runtime, S: ByteStream>(
+pub(crate) async fn encrypt<R: Runtime, S: ByteStream>(
     clock: &Clock<'_, R>,
     stream: S,
     endpoint: &Endpoint,
@@ -201,14 +206,18 @@ async fn encrypt<R: Runtime, S: ByteStream>(
 }
 
 /// One deadline over several steps, which knows the step that used it up.
-struct Clock<'a, R> {
+pub(crate) struct Clock<'a, R> {
     runtime: &'a R,
     end: Duration,
     total: Duration,
 }
 
-impl<R: Runtime> Clock<'_, R> {
-    async fn run<T>(
+impl<'a, R: Runtime> Clock<'a, R> {
+    pub(crate) fn new(runtime: &'a R, total: Duration) -> Self {
+        Self { runtime, end: runtime.now().saturating_add(total), total }
+    }
+
+    pub(crate) async fn run<T>(
         &self,
         phase: Phase,
         step: impl Future<Output = Result<T, ConnectError>>,

@@ -22,6 +22,7 @@ mod io;
 mod link;
 mod memory;
 mod net;
+mod replay;
 pub mod rt;
 mod scratch;
 mod stream;

@@ -3,6 +3,7 @@
 use crate::error::LinkError;
 use crate::io::ByteStream;
 use crate::link::Link;
+use crate::replay::Replay;
 use crate::stream::StreamLink;
 use crate::ws::{CloseReason, WsLink};
 use bytes::{Buf, BytesMut};
@@ -28,14 +29,18 @@ pub type ServerLink<S> = NetLink<S>;
     reason = "a WebSocket has 300 bytes more than a socket; boxing costs more than it saves"
 )]
 enum Inner<S> {
-    Tcp(StreamLink<S>),
-    Ws(WsLink<S>),
+    Tcp(StreamLink<Replay<S>>),
+    Ws(WsLink<Replay<S>>),
     // A TLS session has over a kilobyte of state, which plain connections shall not pay for.
     #[cfg(feature = "tls")]
-    Tls(Box<StreamLink<TlsStream<S>>>),
+    Tls(Box<StreamLink<Sealed<S>>>),
     #[cfg(feature = "tls")]
-    Wss(Box<WsLink<TlsStream<S>>>),
+    Wss(Box<WsLink<Sealed<S>>>),
 }
+
+/// A TLS session, with its first bytes perhaps read already, over a socket likewise.
+#[cfg(feature = "tls")]
+type Sealed<S> = Replay<TlsStream<Replay<S>>>;
 
 /// The same expression for whichever link it is.
 macro_rules! each {
@@ -52,33 +57,33 @@ macro_rules! each {
 }
 
 impl<S: ByteStream> NetLink<S> {
-    pub(crate) fn tcp(stream: S) -> Self {
+    pub(crate) fn tcp(stream: Replay<S>) -> Self {
         Self(Inner::Tcp(StreamLink::new(stream)))
     }
 
-    pub(crate) fn ws(link: WsLink<S>) -> Self {
+    pub(crate) fn ws(link: WsLink<Replay<S>>) -> Self {
         Self(Inner::Ws(link))
     }
 
     #[cfg(feature = "tls")]
-    pub(crate) fn tls(stream: TlsStream<S>) -> Self {
+    pub(crate) fn tls(stream: Sealed<S>) -> Self {
         Self(Inner::Tls(Box::new(StreamLink::new(stream))))
     }
 
     #[cfg(feature = "tls")]
-    pub(crate) fn wss(link: WsLink<TlsStream<S>>) -> Self {
+    pub(crate) fn wss(link: WsLink<Sealed<S>>) -> Self {
         Self(Inner::Wss(Box::new(link)))
     }
 
     /// The socket at the bottom.
     pub fn socket(&self) -> &S {
         match &self.0 {
-            Inner::Tcp(link) => link.get_ref(),
-            Inner::Ws(link) => link.get_ref().get_ref(),
+            Inner::Tcp(link) => link.get_ref().get_ref(),
+            Inner::Ws(link) => link.get_ref().get_ref().get_ref(),
             #[cfg(feature = "tls")]
-            Inner::Tls(link) => link.get_ref().get_ref(),
+            Inner::Tls(link) => link.get_ref().get_ref().get_ref().get_ref(),
             #[cfg(feature = "tls")]
-            Inner::Wss(link) => link.get_ref().get_ref().get_ref(),
+            Inner::Wss(link) => link.get_ref().get_ref().get_ref().get_ref().get_ref(),
         }
     }
 

@@ -17,7 +17,7 @@ const HEAD_START: Duration = Duration::from_millis(250);
 type Attempt<'a, S> = Pin<Box<dyn Future<Output = io::Result<S>> + Send + 'a>>;
 
 /// Connects to the first of `addresses` that accepts.
-pub(super) async fn connect<R: Runtime>(
+pub(crate) async fn connect<R: Runtime>(
     runtime: &R,
     addresses: Vec<SocketAddr>,
 ) -> Result<R::Stream, ConnectError> {
