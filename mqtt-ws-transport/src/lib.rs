@@ -48,6 +48,12 @@ pub use http;
 
 #[cfg(any(feature = "tokio", feature = "tls"))]
 pub use io::TokioIo;
+#[cfg(any(feature = "async-std", feature = "smol"))]
+pub use rt::async_io::AsyncIo;
+#[cfg(feature = "async-std")]
+pub use rt::async_std::AsyncStdRuntime;
+#[cfg(feature = "smol")]
+pub use rt::smol::SmolRuntime;
 #[cfg(feature = "tokio")]
 pub use rt::tokio::TokioRuntime;
 /// The TLS types of the public interface.

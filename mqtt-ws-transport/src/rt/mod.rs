@@ -1,5 +1,11 @@
 //! The runtime seam: time, tasks and sockets. One small file per runtime; nothing else in this crate names one.
 
+#[cfg(any(feature = "async-std", feature = "smol"))]
+pub mod async_io;
+#[cfg(feature = "async-std")]
+pub mod async_std;
+#[cfg(feature = "smol")]
+pub mod smol;
 #[cfg(feature = "tokio")]
 pub mod tokio;
 
