@@ -10,7 +10,8 @@
 //!   whose properties are empty. Fields are shared spans of the buffer they were read from; only short strings
 //!   are copied, which is cheaper than to share them.
 //! * **[`Codec`]**: bytes to packets and back, a packet at a time, however the bytes arrive. Every error says which
-//!   rule was broken, in which field and at which byte: [`DecodeError`].
+//!   rule was broken, in which field and at which byte: [`DecodeError`]. Faults that leave no doubt what is meant can be
+//!   forgiven: [`Strictness`].
 //! * **[`ClientConnection`] and [`ServerConnection`]**: keep-alive, acknowledgements, packet identifiers, flow
 //!   control, limits; with a [`Session`] that outlives them and is resumed by the next.
 //!

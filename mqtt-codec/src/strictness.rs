@@ -28,19 +28,19 @@ pub enum Strictness {
     /// What leaves no doubt about its meaning is forgiven, and remembered: the codec and the connections tell by
     /// `take_forgiven` which rule was broken. The packet is what it would be without the fault:
     ///
-    /// | what is forgiven | what the packet is then | from whom it is known |
+    /// | what is forgiven | what the packet is then | where it may come from |
     /// | --- | --- | --- |
-    /// | flags in the first byte other than the type demands, except in CONNECT and PUBLISH | the same with the right flags | small clients that send SUBSCRIBE as 0x80 or resend PUBREL with DUP, as MQTT 3.1 had it |
-    /// | DUP on a message of QoS 0 | a message without DUP | clients that set it on whatever they send again |
-    /// | a Remaining Length or Property Length in more bytes than it needs, but four at most | the same length | senders that reserve the bytes before they know the length |
+    /// | flags in the first byte other than the type demands, except in CONNECT and PUBLISH | the same with the right flags | MQTT 3.1 had DUP in PUBREL, SUBSCRIBE and UNSUBSCRIBE as well |
+    /// | DUP on a message of QoS 0 | a message without DUP | |
+    /// | a Remaining Length or Property Length in more bytes than it needs, but four at most | the same length | a sender that makes room for a length before it knows it |
     /// | the reserved bit of the Connect Flags | without it | |
-    /// | Will QoS or Will Retain without the Will Flag | a CONNECT without a will | clients that fill in the defaults of a will that is not there |
-    /// | a password without a user name before MQTT 5.0 | a CONNECT with an empty user name | devices that log in with a token, which MQTT 5.0 allows |
+    /// | Will QoS or Will Retain without the Will Flag | a CONNECT without a will | a client that has settings for a will and no will |
+    /// | a password without a user name before MQTT 5.0 | a CONNECT with an empty user name | MQTT 5.0 allows it, for a token |
     /// | reserved bits of the Connect Acknowledge Flags | without them | |
-    /// | Session Present in a refusal | a refusal | servers that look the session up first |
-    /// | reserved bits of the options of a subscription | without them | MQTT 5.0 options in an earlier version |
-    /// | bytes behind the last field of PINGREQ and PINGRESP, and before MQTT 5.0 of CONNACK, PUBACK, PUBREC, PUBREL, PUBCOMP, UNSUBACK and DISCONNECT | without them | peers that send the reasons and properties of MQTT 5.0 in an earlier version |
-    /// | a refusal in the form of MQTT 3 that answers a CONNECT of MQTT 5.0 | a refusal with the reason code that says the same | servers that do not speak MQTT 5.0 |
+    /// | Session Present in a refusal | a refusal | a server that looks for the session first |
+    /// | reserved bits of the options of a subscription | without them | MQTT 5.0 has options there that earlier versions do not have |
+    /// | bytes behind the last field of PINGREQ and PINGRESP, and before MQTT 5.0 of CONNACK, PUBACK, PUBREC, PUBREL, PUBCOMP, UNSUBACK and DISCONNECT | without them | MQTT 5.0 has reasons and properties there |
+    /// | a refusal in the form of MQTT 3 that answers a CONNECT of MQTT 5.0 | a refusal with the reason code that says the same | a server that does not speak MQTT 5.0 |
     ///
     /// All else is an error as ever. Above all that is what could be meant in two ways, what would be dangerous to
     /// pass on, and what tells another protocol from MQTT: a packet that is cut short or too large, text that is not
