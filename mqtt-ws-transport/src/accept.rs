@@ -4,12 +4,14 @@
 //! its own, so that a silent client delays nobody else.
 
 use crate::io::ByteStream;
+use crate::mirror::{self, Port, Signpost};
 use crate::net::{NetLink, ServerLink};
 use crate::replay::Replay;
-use crate::rt::Runtime;
+use crate::rt::{Runtime, timeout};
+use crate::sniff::{SNIFF_LEN, Sniffed, sniff};
 use crate::tls::{TlsConfigError, TlsError, TlsInfo};
 use crate::url::Scheme;
-use crate::ws::{HttpRequest, HttpResponse, Served, ServerHandshake, Upgrade, UpgradeError, WsLimits};
+use crate::ws::{HttpRequest, HttpResponse, Served, ServerHandshake, Upgrade, UpgradeError, WsLimits, head};
 use http::StatusCode;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -22,6 +24,8 @@ pub struct AcceptOptions {
     /// The time for the TLS handshake, for the request head and for taking an HTTP answer, each. Default 10 s.
     pub handshake_timeout: Duration,
     http: ServerHandshake,
+    sniff: bool,
+    signpost: Signpost,
     #[cfg(feature = "tls")]
     tls: Option<Arc<rustls::ServerConfig>>,
 }
@@ -31,6 +35,8 @@ impl Default for AcceptOptions {
         Self {
             handshake_timeout: Duration::from_secs(10),
             http: ServerHandshake::default(),
+            sniff: false,
+            signpost: Signpost::new(),
             #[cfg(feature = "tls")]
             tls: None,
         }
@@ -90,6 +96,25 @@ impl AcceptOptions {
         self
     }
 
+    /// Whether the first bytes of a client are looked at, so that one that speaks the wrong protocol is answered in its
+    /// own: HTTP gets a page that names the right URL, MQTT a CONNACK that refuses, and what cannot be answered is
+    /// named by [`AcceptError::WrongProtocol`]. A client of `tcp` or `tls` that sends nothing is then dropped after the
+    /// handshake time.
+    ///
+    /// Default false: links of `tcp` and `tls` are handed out before the client has sent anything.
+    #[must_use]
+    pub fn sniff(mut self, sniff: bool) -> Self {
+        self.sniff = sniff;
+        self
+    }
+
+    /// Where else this server is, for the answers to clients that came to the wrong port.
+    #[must_use]
+    pub fn signpost(mut self, signpost: Signpost) -> Self {
+        self.signpost = signpost;
+        self
+    }
+
     /// With this TLS configuration; [`ServerTls`](crate::tls::ServerTls) makes one from PEM.
     ///
     /// For `wss` the protocol `http/1.1` is announced (ALPN) when the configuration announces none.
@@ -118,6 +143,11 @@ enum Layers {
     Tls(Arc<rustls::ServerConfig>),
     #[cfg(feature = "tls")]
     Wss(Arc<rustls::ServerConfig>),
+    /// Whatever the client's first bytes ask for, TLS if there is a certificate.
+    Any {
+        #[cfg(feature = "tls")]
+        tls: Option<Arc<rustls::ServerConfig>>,
+    },
 }
 
 impl Layers {
@@ -147,9 +177,26 @@ impl Layers {
         }
     }
 
+    fn any(options: &AcceptOptions) -> Self {
+        #[cfg(feature = "tls")]
+        let tls = options.tls.clone().map(|mut config| {
+            if config.alpn_protocols.is_empty() {
+                Arc::make_mut(&mut config).alpn_protocols =
+                    vec![crate::tls::ALPN_HTTP.to_vec(), b"mqtt".to_vec()];
+            }
+            config
+        });
+        #[cfg(not(feature = "tls"))]
+        let _ = options;
+        Self::Any {
+            #[cfg(feature = "tls")]
+            tls,
+        }
+    }
+
     fn scheme(&self) -> Scheme {
         match self {
-            Self::Tcp => Scheme::Tcp,
+            Self::Tcp | Self::Any { .. } => Scheme::Tcp,
             Self::Ws => Scheme::Ws,
             #[cfg(feature = "tls")]
             Self::Tls(_) => Scheme::Tls,
@@ -198,6 +245,29 @@ impl PeerInfo {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum AcceptError {
+    /// The client speaks a protocol that this port is not for. Where that protocol has words for it, it was told.
+    #[error("the client speaks {found} on a port for {expected}://")]
+    WrongProtocol {
+        /// What the port is for; on a port for all schemes, `mqtt`.
+        expected: Scheme,
+        /// What the client began with.
+        found: Sniffed,
+    },
+    /// The client sent nothing in time from which its protocol could be told.
+    #[error("the client sent only {received} bytes in time")]
+    Silent {
+        /// Bytes that had arrived.
+        received: usize,
+    },
+    /// The client went away before its protocol could be told.
+    #[error("the client left after {received} bytes")]
+    Left {
+        /// Bytes that had arrived. With 0 it is usually a port scan or a health check.
+        received: usize,
+    },
+    /// The connection failed before the client's protocol could be told.
+    #[error("connection failed: {0}")]
+    Io(std::io::Error),
     /// The TLS handshake failed.
     #[error(transparent)]
     Tls(#[from] TlsError),
@@ -233,7 +303,20 @@ impl<R: Runtime> Acceptor<R> {
         Ok(Self { runtime, layers, options: Arc::new(options) })
     }
 
-    /// What this acceptor is for.
+    /// For one port that serves `mqtt` and `ws`, and with a TLS configuration also `mqtts` and `wss`: the first bytes
+    /// of a client say which. [`PeerInfo::scheme`] tells what it became.
+    ///
+    /// ```
+    /// use mqttkit_ws_transport::{AcceptOptions, Acceptor, TokioRuntime};
+    ///
+    /// let acceptor = Acceptor::any(TokioRuntime::new(), AcceptOptions::new());
+    /// ```
+    pub fn any(runtime: R, options: AcceptOptions) -> Self {
+        let layers = Layers::any(&options);
+        Self { runtime, layers, options: Arc::new(options) }
+    }
+
+    /// What this acceptor is for; [`Scheme::Tcp`] for [`any`](Self::any).
     pub fn scheme(&self) -> Scheme {
         self.layers.scheme()
     }
@@ -250,23 +333,116 @@ impl<R: Runtime> Acceptor<R> {
         address: Option<SocketAddr>,
     ) -> Result<Accepted<S>, AcceptError> {
         let peer = PeerInfo::new(self.scheme(), address);
-        let stream = Replay::new(stream);
+        let mut stream = Replay::new(stream);
         match &self.layers {
-            Layers::Tcp => Ok(Accepted::Link(NetLink::tcp(stream), peer)),
-            Layers::Ws => self.serve(stream, peer, NetLink::ws).await,
+            Layers::Tcp => {
+                self.admit(&mut stream, Scheme::Tcp, is_mqtt).await?;
+                Ok(Accepted::Link(NetLink::tcp(stream), peer))
+            }
+            Layers::Ws => {
+                self.admit(&mut stream, Scheme::Ws, is_http).await?;
+                self.serve(stream, peer, NetLink::ws).await
+            }
             #[cfg(feature = "tls")]
             Layers::Tls(config) => {
+                self.admit(&mut stream, Scheme::Tls, is_tls).await?;
                 let stream = self.encrypt(stream, config).await?;
                 let peer = PeerInfo { tls: Some(Box::new(stream.info())), ..peer };
-                Ok(Accepted::Link(NetLink::tls(Replay::new(stream)), peer))
+                let mut stream = Replay::new(stream);
+                self.admit(&mut stream, Scheme::Tls, is_mqtt).await?;
+                Ok(Accepted::Link(NetLink::tls(stream), peer))
             }
             #[cfg(feature = "tls")]
             Layers::Wss(config) => {
+                self.admit(&mut stream, Scheme::Wss, is_tls).await?;
                 let stream = self.encrypt(stream, config).await?;
                 let peer = PeerInfo { tls: Some(Box::new(stream.info())), ..peer };
-                self.serve(Replay::new(stream), peer, NetLink::wss).await
+                let mut stream = Replay::new(stream);
+                self.admit(&mut stream, Scheme::Wss, is_http).await?;
+                self.serve(stream, peer, NetLink::wss).await
             }
+            Layers::Any { .. } => self.accept_any(stream, peer).await,
         }
+    }
+
+    /// Lets the client's first bytes choose among the schemes.
+    async fn accept_any<S: ByteStream>(
+        &self,
+        mut stream: Replay<S>,
+        peer: PeerInfo,
+    ) -> Result<Accepted<S>, AcceptError> {
+        match self.look(&mut stream).await? {
+            Sniffed::Mqtt { .. } => Ok(Accepted::Link(NetLink::tcp(stream), peer)),
+            Sniffed::Http => self.serve(stream, PeerInfo { scheme: Scheme::Ws, ..peer }, NetLink::ws).await,
+            #[cfg(feature = "tls")]
+            Sniffed::Tls => match &self.layers {
+                Layers::Any { tls: Some(config) } => self.accept_any_tls(stream, config, peer).await,
+                _ => Err(AcceptError::WrongProtocol { expected: Scheme::Tcp, found: Sniffed::Tls }),
+            },
+            found => Err(AcceptError::WrongProtocol { expected: Scheme::Tcp, found }),
+        }
+    }
+
+    #[cfg(feature = "tls")]
+    async fn accept_any_tls<S: ByteStream>(
+        &self,
+        stream: Replay<S>,
+        config: &Arc<rustls::ServerConfig>,
+        peer: PeerInfo,
+    ) -> Result<Accepted<S>, AcceptError> {
+        let stream = self.encrypt(stream, config).await?;
+        let peer = PeerInfo { tls: Some(Box::new(stream.info())), scheme: Scheme::Tls, ..peer };
+        let mut stream = Replay::new(stream);
+        match self.look(&mut stream).await? {
+            Sniffed::Mqtt { .. } => Ok(Accepted::Link(NetLink::tls(stream), peer)),
+            Sniffed::Http => self.serve(stream, PeerInfo { scheme: Scheme::Wss, ..peer }, NetLink::wss).await,
+            found => Err(AcceptError::WrongProtocol { expected: Scheme::Tls, found }),
+        }
+    }
+
+    /// Where first bytes are looked at: answers and refuses a client that does not begin as it must here.
+    async fn admit<S: ByteStream>(
+        &self,
+        stream: &mut Replay<S>,
+        expected: Scheme,
+        fits: fn(Sniffed) -> bool,
+    ) -> Result<(), AcceptError> {
+        if !self.options.sniff {
+            return Ok(());
+        }
+        let found = self.look(stream).await?;
+        // What nobody knows goes on: the next layer has the better words for it.
+        if fits(found) || found == Sniffed::Other {
+            return Ok(());
+        }
+        let port = Port { scheme: expected, signpost: &self.options.signpost };
+        let answer = mirror::answer(stream, found, port);
+        // The error is the same whether or not the client takes the answer.
+        let _ = timeout(&self.runtime, self.options.handshake_timeout, answer).await;
+        Err(AcceptError::WrongProtocol { expected, found })
+    }
+
+    /// Says what the client begins with, and leaves the bytes where they were.
+    async fn look<S: ByteStream>(&self, stream: &mut Replay<S>) -> Result<Sniffed, AcceptError> {
+        let mut first = Vec::with_capacity(SNIFF_LEN);
+        let reading = async {
+            loop {
+                if let Some(found) = sniff(&first) {
+                    return Ok(found);
+                }
+                match head::read_some(stream, &mut first, SNIFF_LEN).await {
+                    Ok(0) => return Err(AcceptError::Left { received: first.len() }),
+                    Ok(_) => {}
+                    Err(error) => {
+                        return Err(TlsError::find(error).map_or_else(AcceptError::Io, AcceptError::Tls));
+                    }
+                }
+            }
+        };
+        let found = timeout(&self.runtime, self.options.handshake_timeout, reading).await;
+        let found = found.unwrap_or(Err(AcceptError::Silent { received: first.len() }))?;
+        stream.unread(first);
+        Ok(found)
     }
 
     async fn serve<S: ByteStream, T>(
@@ -291,9 +467,22 @@ impl<R: Runtime> Acceptor<R> {
         config: &Arc<rustls::ServerConfig>,
     ) -> Result<crate::tls::TlsStream<S>, AcceptError> {
         let handshake = crate::tls::accept(stream, Arc::clone(config));
-        match crate::rt::timeout(&self.runtime, self.options.handshake_timeout, handshake).await {
+        match timeout(&self.runtime, self.options.handshake_timeout, handshake).await {
             Ok(result) => Ok(result?),
             Err(_) => Err(AcceptError::TlsTimedOut),
         }
     }
+}
+
+fn is_mqtt(found: Sniffed) -> bool {
+    matches!(found, Sniffed::Mqtt { .. })
+}
+
+fn is_http(found: Sniffed) -> bool {
+    found == Sniffed::Http
+}
+
+#[cfg(feature = "tls")]
+fn is_tls(found: Sniffed) -> bool {
+    found == Sniffed::Tls
 }

@@ -6,7 +6,7 @@
 mod client;
 mod close;
 mod engine;
-mod head;
+pub(crate) mod head;
 mod request;
 mod server;
 
@@ -17,7 +17,8 @@ pub use request::{Upgrade, UpgradeError};
 pub use server::{HttpRequest, HttpResponse};
 
 pub(crate) use client::ClientHandshake;
-pub(crate) use server::{Served, ServerHandshake};
+pub(crate) use request::parse as parse_request;
+pub(crate) use server::{Served, ServerHandshake, respond};
 
 use crate::frames::FramesLink;
 

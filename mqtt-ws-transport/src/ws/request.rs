@@ -63,7 +63,7 @@ pub enum UpgradeError {
     #[error("the peer does not take the answer")]
     Stalled,
     /// What arrived is not HTTP: MQTT without WebSocket or TLS on a plain port, for example.
-    #[error("the peer does not speak HTTP (first bytes: {first:02x?})")]
+    #[error("the client speaks {}, not HTTP (first bytes: {first:02x?})", crate::sniff::name(first))]
     NotHttp {
         /// Up to 16 of the first bytes.
         first: Vec<u8>,
@@ -189,7 +189,7 @@ impl UpgradeError {
 }
 
 /// Parses a complete head.
-pub(super) fn parse(head: &[u8], limit: usize) -> Result<HttpRequest, UpgradeError> {
+pub(crate) fn parse(head: &[u8], limit: usize) -> Result<HttpRequest, UpgradeError> {
     let mut headers = [httparse::EMPTY_HEADER; super::head::MAX_HEADERS];
     let mut parsed = httparse::Request::new(&mut headers);
     match parsed.parse(head) {

@@ -197,7 +197,7 @@ fn switching_protocols(key: &[u8], protocol: Option<&str>) -> String {
 
 /// Writes a response and ends the connection. One request per connection keeps a page's few files simple and leaves
 /// no idle HTTP connection to look after.
-async fn respond<S: ByteStream>(
+pub(crate) async fn respond<S: ByteStream>(
     stream: &mut S,
     response: &HttpResponse,
     head_only: bool,
