@@ -1,5 +1,6 @@
 //! What can go wrong with TLS: in the configuration, and with a peer.
 
+use super::certificate::{Certificate, MalformedCertificate};
 use std::fmt;
 use std::io;
 use std::path::PathBuf;
@@ -11,11 +12,19 @@ pub struct TlsInfo {
     /// The host name the client asked for (SNI).
     pub server_name: Option<String>,
     /// The client's certificate chain in DER, its own first. Empty when it showed none. Verified.
+    /// [`client_certificate`](Self::client_certificate) reads the first.
     pub client_certificates: Vec<Vec<u8>>,
     /// The application protocol agreed on (ALPN).
     pub alpn: Option<Vec<u8>>,
     /// The protocol version: `TLSv1_2`, `TLSv1_3`.
     pub version: Option<&'static str>,
+}
+
+impl TlsInfo {
+    /// What the client's own certificate says: its subject, its names. `None` when it showed none.
+    pub fn client_certificate(&self) -> Option<Result<Certificate, MalformedCertificate>> {
+        self.client_certificates.first().map(|der| Certificate::from_der(der))
+    }
 }
 
 /// Why a TLS configuration could not be made.
@@ -65,6 +74,46 @@ pub enum TlsConfigError {
         origin: String,
         /// What rustls says about it, for humans.
         reason: String,
+    },
+    /// There is no certificate revocation list in the PEM text.
+    #[error("{origin} contains no certificate revocation list (PEM with BEGIN X509 CRL)")]
+    NoCrl {
+        /// The file, or what the text was given as.
+        origin: String,
+    },
+    /// A certificate revocation list cannot be parsed.
+    #[error("{origin} contains a revocation list that cannot be used: {reason}")]
+    BadCrl {
+        /// The file or files, or what the text was given as.
+        origin: String,
+        /// What rustls says about it, for humans.
+        reason: String,
+    },
+    /// Revocation lists for clients, but no client can show a certificate.
+    #[error("a revocation list for clients is of no use without a CA for clients")]
+    CrlWithoutCa,
+    /// The system's verifier has no place for revocation lists.
+    #[error(
+        "revocation lists cannot be used with the system's roots: use `only_given_cas` and a CA, or `Roots::Webpki`"
+    )]
+    CrlOnPlatform,
+    /// Fingerprints take the place of CAs.
+    #[error("give either fingerprints or CAs and revocation lists, not both")]
+    FingerprintAndCa,
+    /// A certificate to be chosen by its names has none.
+    #[error("{origin} names no host (subject alternative name), so that it cannot be chosen by name")]
+    NoName {
+        /// The file, or what the text was given as.
+        origin: String,
+    },
+    /// No version of TLS is allowed.
+    #[error("no version of TLS is left: allow 1.2 or 1.3")]
+    NoVersion,
+    /// The roots asked for are not compiled in.
+    #[error("these roots need the feature `{feature}`")]
+    RootsUnavailable {
+        /// The feature of this crate.
+        feature: &'static str,
     },
     /// The private key belongs to another certificate.
     #[error("the private key does not belong to the certificate")]
@@ -117,6 +166,15 @@ pub enum TlsError {
     NotYetValid,
     /// The peer's certificate is revoked.
     Revoked,
+    /// The revocation lists do not cover the peer's certificate.
+    RevocationUnknown,
+    /// The revocation list that covers the peer's certificate is out of date.
+    RevocationListOutdated,
+    /// The server's certificate is none of those trusted by their fingerprints.
+    WrongFingerprint {
+        /// The SHA-256 fingerprint of the certificate that it showed.
+        presented: String,
+    },
     /// The peer's certificate is unusable for another reason.
     BadCertificate(Box<dyn std::error::Error + Send + Sync>),
     /// This server demands a client certificate and the client showed none.
@@ -158,6 +216,13 @@ impl fmt::Display for TlsError {
             Self::Expired => f.write_str("the certificate has expired"),
             Self::NotYetValid => f.write_str("the certificate is not valid yet"),
             Self::Revoked => f.write_str("the certificate is revoked"),
+            Self::RevocationUnknown => f.write_str("no revocation list covers the certificate"),
+            Self::RevocationListOutdated => {
+                f.write_str("the revocation list for the certificate is out of date")
+            }
+            Self::WrongFingerprint { presented } => {
+                write!(f, "the certificate has the fingerprint {presented}, which is not trusted")
+            }
             Self::BadCertificate(error) => write!(f, "the certificate is not acceptable: {error}"),
             Self::NoClientCertificate => f.write_str("the client showed no certificate"),
             Self::ClientCertificateRequired => f.write_str("the server demands a client certificate"),
@@ -197,6 +262,14 @@ impl TlsError {
             },
             Self::Expired => "Renew the certificate, and check the clock of this machine".to_owned(),
             Self::NotYetValid => "Check the clock of this machine".to_owned(),
+            Self::RevocationUnknown => {
+                "Give a revocation list of every authority between the certificate and the root, or allow certificates without one"
+                    .to_owned()
+            }
+            Self::RevocationListOutdated => "Get a new revocation list from the authority".to_owned(),
+            Self::WrongFingerprint { presented } => format!(
+                "If you know that the server has a new certificate, trust {presented}; otherwise somebody is in between"
+            ),
             Self::NoClientCertificate | Self::ClientCertificateRequired => {
                 "Configure a client certificate and its key".to_owned()
             }
@@ -253,7 +326,12 @@ impl TlsError {
                 Cert::Expired | Cert::ExpiredContext { .. } => Self::Expired,
                 Cert::NotValidYet | Cert::NotValidYetContext { .. } => Self::NotYetValid,
                 Cert::Revoked => Self::Revoked,
-                _ => Self::BadCertificate(Box::new(error.clone())),
+                Cert::UnknownRevocationStatus => Self::RevocationUnknown,
+                Cert::ExpiredRevocationList | Cert::ExpiredRevocationListContext { .. } => {
+                    Self::RevocationListOutdated
+                }
+                cert => super::fingerprint::find(cert)
+                    .unwrap_or_else(|| Self::BadCertificate(Box::new(error.clone()))),
             },
             Error::NoCertificatesPresented => Self::NoClientCertificate,
             Error::AlertReceived(alert) => match alert {

@@ -3,30 +3,51 @@
 //! A configuration is always made for an explicit crypto provider. Nothing here reads or sets the process-wide
 //! default one, so this crate neither depends on nor disturbs other users of rustls in the program.
 
+mod certificate;
+mod der;
 mod error;
 
 #[cfg(feature = "tls")]
+mod by_name;
+#[cfg(feature = "tls")]
 mod client;
 #[cfg(feature = "tls")]
+mod fingerprint;
+#[cfg(feature = "tls")]
 mod pem;
+#[cfg(feature = "tls")]
+mod reload;
+#[cfg(feature = "tls")]
+mod revocation;
 #[cfg(feature = "tls")]
 mod server;
 #[cfg(feature = "tls")]
 mod stream;
+#[cfg(feature = "tls")]
+mod version;
 
 #[cfg(all(feature = "self-signed", any(feature = "aws-lc-rs", feature = "ring")))]
 mod self_signed;
 
+pub use certificate::{Certificate, DistinguishedName, MalformedCertificate};
 pub use error::{TlsConfigError, TlsError, TlsInfo};
 
 #[cfg(feature = "tls")]
-pub use client::ClientTls;
+pub use client::{ClientTls, Roots};
+#[cfg(feature = "tls")]
+pub use fingerprint::{BadFingerprint, Fingerprint};
+#[cfg(feature = "tls")]
+pub use reload::{ReloadableTls, ServerTlsSource};
+#[cfg(feature = "tls")]
+pub use revocation::Revocation;
 #[cfg(feature = "tls")]
 pub use server::{ClientAuth, ServerTls};
 #[cfg(feature = "tls")]
 pub use stream::TlsStream;
 #[cfg(feature = "tls")]
 pub(crate) use stream::{accept, connect};
+#[cfg(feature = "tls")]
+pub use version::TlsVersion;
 
 #[cfg(all(feature = "self-signed", any(feature = "aws-lc-rs", feature = "ring")))]
 pub use self_signed::{SelfSigned, self_signed};

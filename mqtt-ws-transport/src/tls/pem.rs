@@ -1,8 +1,10 @@
 //! Certificates and keys from PEM text or files.
 
 use super::TlsConfigError;
+use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::{Error as PemError, PemObject};
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer};
+use rustls::sign::CertifiedKey;
 use rustls::{Error, RootCertStore};
 use std::path::PathBuf;
 
@@ -45,6 +47,16 @@ impl Pem {
         })
     }
 
+    pub(super) fn crls(&self) -> Result<Vec<CertificateRevocationListDer<'static>>, TlsConfigError> {
+        let lists = CertificateRevocationListDer::pem_slice_iter(&self.bytes()?)
+            .collect::<Result<Vec<_>, _>>()
+            .map_err(|_| TlsConfigError::BadPem { origin: self.origin() })?;
+        if lists.is_empty() {
+            return Err(TlsConfigError::NoCrl { origin: self.origin() });
+        }
+        Ok(lists)
+    }
+
     pub(super) fn add_roots(&self, roots: &mut RootCertStore) -> Result<(), TlsConfigError> {
         for certificate in self.certificates()? {
             roots.add(certificate).map_err(|error| self.bad_certificate(&error))?;
@@ -74,6 +86,11 @@ pub(super) struct Identity {
 }
 
 impl Identity {
+    pub(super) fn certified_key(&self, provider: &CryptoProvider) -> Result<CertifiedKey, TlsConfigError> {
+        CertifiedKey::from_der(self.certificate.certificates()?, self.key.key()?, provider)
+            .map_err(|error| self.sort_error(error))
+    }
+
     /// Which of the two it was that rustls did not like.
     pub(super) fn sort_error(&self, error: Error) -> TlsConfigError {
         match error {
