@@ -9,6 +9,8 @@ use crate::net::{NetLink, ServerLink};
 use crate::replay::Replay;
 use crate::rt::{Runtime, timeout};
 use crate::sniff::{SNIFF_LEN, Sniffed, sniff};
+#[cfg(feature = "tls")]
+use crate::tls::{Announce, PresentTls};
 use crate::tls::{TlsConfigError, TlsError, TlsInfo};
 use crate::url::Scheme;
 use crate::ws::{HttpRequest, HttpResponse, Served, ServerHandshake, Upgrade, UpgradeError, WsLimits, head};
@@ -27,7 +29,7 @@ pub struct AcceptOptions {
     sniff: bool,
     signpost: Signpost,
     #[cfg(feature = "tls")]
-    tls: Option<Arc<rustls::ServerConfig>>,
+    tls: Option<crate::tls::ServerTlsSource>,
 }
 
 impl Default for AcceptOptions {
@@ -115,12 +117,13 @@ impl AcceptOptions {
         self
     }
 
-    /// With this TLS configuration; [`ServerTls`](crate::tls::ServerTls) makes one from PEM.
+    /// With this TLS configuration; [`ServerTls`](crate::tls::ServerTls) makes one from PEM, and
+    /// [`ReloadableTls`](crate::tls::ReloadableTls) one that can be replaced later.
     ///
     /// For `wss` the protocol `http/1.1` is announced (ALPN) when the configuration announces none.
     #[cfg(feature = "tls")]
     #[must_use]
-    pub fn tls(mut self, config: impl Into<Arc<rustls::ServerConfig>>) -> Self {
+    pub fn tls(mut self, config: impl Into<crate::tls::ServerTlsSource>) -> Self {
         self.tls = Some(config.into());
         self
     }
@@ -140,31 +143,28 @@ enum Layers {
     Tcp,
     Ws,
     #[cfg(feature = "tls")]
-    Tls(Arc<rustls::ServerConfig>),
+    Tls(PresentTls),
     #[cfg(feature = "tls")]
-    Wss(Arc<rustls::ServerConfig>),
+    Wss(PresentTls),
     /// Whatever the client's first bytes ask for, TLS if there is a certificate.
     Any {
         #[cfg(feature = "tls")]
-        tls: Option<Arc<rustls::ServerConfig>>,
+        tls: Option<PresentTls>,
     },
 }
 
 impl Layers {
     #[cfg(feature = "tls")]
     fn new(scheme: Scheme, options: &AcceptOptions) -> Result<Self, TlsConfigError> {
-        let tls = || options.tls.clone().ok_or(TlsConfigError::Missing);
+        let tls = |announce| match &options.tls {
+            Some(source) => Ok(source.announcing(announce)),
+            None => Err(TlsConfigError::Missing),
+        };
         Ok(match scheme {
             Scheme::Tcp => Self::Tcp,
             Scheme::Ws => Self::Ws,
-            Scheme::Tls => Self::Tls(tls()?),
-            Scheme::Wss => {
-                let mut config = tls()?;
-                if config.alpn_protocols.is_empty() {
-                    Arc::make_mut(&mut config).alpn_protocols = vec![crate::tls::ALPN_HTTP.to_vec()];
-                }
-                Self::Wss(config)
-            }
+            Scheme::Tls => Self::Tls(tls(Announce::Nothing)?),
+            Scheme::Wss => Self::Wss(tls(Announce::Http)?),
         })
     }
 
@@ -179,13 +179,7 @@ impl Layers {
 
     fn any(options: &AcceptOptions) -> Self {
         #[cfg(feature = "tls")]
-        let tls = options.tls.clone().map(|mut config| {
-            if config.alpn_protocols.is_empty() {
-                Arc::make_mut(&mut config).alpn_protocols =
-                    vec![crate::tls::ALPN_HTTP.to_vec(), b"mqtt".to_vec()];
-            }
-            config
-        });
+        let tls = options.tls.as_ref().map(|source| source.announcing(Announce::Any));
         #[cfg(not(feature = "tls"))]
         let _ = options;
         Self::Any {
@@ -387,7 +381,7 @@ impl<R: Runtime> Acceptor<R> {
     async fn accept_any_tls<S: ByteStream>(
         &self,
         stream: Replay<S>,
-        config: &Arc<rustls::ServerConfig>,
+        config: &PresentTls,
         peer: PeerInfo,
     ) -> Result<Accepted<S>, AcceptError> {
         let stream = self.encrypt(stream, config).await?;
@@ -464,9 +458,9 @@ impl<R: Runtime> Acceptor<R> {
     async fn encrypt<S: ByteStream>(
         &self,
         stream: S,
-        config: &Arc<rustls::ServerConfig>,
+        config: &PresentTls,
     ) -> Result<crate::tls::TlsStream<S>, AcceptError> {
-        let handshake = crate::tls::accept(stream, Arc::clone(config));
+        let handshake = crate::tls::accept(stream, config.config());
         match timeout(&self.runtime, self.options.handshake_timeout, handshake).await {
             Ok(result) => Ok(result?),
             Err(_) => Err(AcceptError::TlsTimedOut),

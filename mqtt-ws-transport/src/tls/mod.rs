@@ -45,6 +45,8 @@ pub use server::{ClientAuth, ServerTls};
 #[cfg(feature = "tls")]
 pub use stream::TlsStream;
 #[cfg(feature = "tls")]
+pub(crate) use reload::{Announce, PresentTls};
+#[cfg(feature = "tls")]
 pub(crate) use stream::{accept, connect};
 #[cfg(feature = "tls")]
 pub use version::TlsVersion;

@@ -46,12 +46,21 @@ struct Shared {
     current: RwLock<Configs>,
 }
 
-/// The same configuration for both kinds of listener.
+/// The same configuration for each kind of listener.
 #[derive(Clone)]
 struct Configs {
-    plain: Arc<ServerConfig>,
-    /// Announces `http/1.1` where the other announces nothing.
+    given: Arc<ServerConfig>,
     http: Arc<ServerConfig>,
+    any: Arc<ServerConfig>,
+}
+
+/// What is announced (ALPN) where the configuration announces nothing: what the listener speaks.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Announce {
+    Nothing,
+    Http,
+    /// HTTP and MQTT on one port.
+    Any,
 }
 
 impl ReloadableTls {
@@ -94,7 +103,7 @@ impl ReloadableTls {
 
     /// The present configuration, for servers of another kind.
     pub fn current(&self) -> Arc<ServerConfig> {
-        self.configs().plain
+        self.configs().given
     }
 
     fn configs(&self) -> Configs {
@@ -109,12 +118,15 @@ impl fmt::Debug for ReloadableTls {
 }
 
 impl Configs {
-    fn new(plain: Arc<ServerConfig>) -> Self {
-        let mut http = Arc::clone(&plain);
-        if http.alpn_protocols.is_empty() {
-            Arc::make_mut(&mut http).alpn_protocols = vec![ALPN_HTTP.to_vec()];
-        }
-        Self { plain, http }
+    fn new(given: Arc<ServerConfig>) -> Self {
+        let announcing = |protocols: &[&[u8]]| {
+            let mut config = Arc::clone(&given);
+            if config.alpn_protocols.is_empty() {
+                Arc::make_mut(&mut config).alpn_protocols = protocols.iter().map(|p| p.to_vec()).collect();
+            }
+            config
+        };
+        Self { http: announcing(&[ALPN_HTTP]), any: announcing(&[ALPN_HTTP, b"mqtt"]), given }
     }
 }
 
@@ -129,13 +141,30 @@ enum Inner {
 }
 
 impl ServerTlsSource {
-    /// The configuration for the next connection; `http` when it shall be a WebSocket.
-    pub(crate) fn current(&self, http: bool) -> Arc<ServerConfig> {
-        let configs = match &self.0 {
+    pub(crate) fn announcing(&self, announce: Announce) -> PresentTls {
+        PresentTls { source: self.clone(), announce }
+    }
+}
+
+/// The source as one listener uses it.
+#[derive(Debug, Clone)]
+pub(crate) struct PresentTls {
+    source: ServerTlsSource,
+    announce: Announce,
+}
+
+impl PresentTls {
+    /// The configuration for the next connection.
+    pub(crate) fn config(&self) -> Arc<ServerConfig> {
+        let configs = match &self.source.0 {
             Inner::Fixed(configs) => configs.clone(),
             Inner::Reloadable(reloadable) => reloadable.configs(),
         };
-        if http { configs.http } else { configs.plain }
+        match self.announce {
+            Announce::Nothing => configs.given,
+            Announce::Http => configs.http,
+            Announce::Any => configs.any,
+        }
     }
 }
 
