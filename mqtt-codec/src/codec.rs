@@ -105,16 +105,13 @@ impl Codec {
                 self.decode_leniently(first_byte, input)
             }
             Some(&first_byte) if first_byte >> 4 == PacketType::Publish as u8 => {
-                self.decode_publish(first_byte, input)
+                self.decode_publish(first_byte, input, Leniency::NONE)
             }
             Some(&first_byte) => self.decode_rarer(first_byte, input, Leniency::NONE),
         }
     }
 
-    fn decode_publish(&self, first_byte: u8, input: &mut BytesMut) -> Result<Option<Packet>, DecodeError> {
-        self.publish(first_byte, input, Leniency::NONE)
-    }
-
+    #[cold]
     fn decode_leniently(
         &mut self,
         first_byte: u8,
@@ -123,7 +120,7 @@ impl Codec {
         let mut forgiven = None;
         let leniency = Leniency::new(&mut forgiven);
         let mut packet = if first_byte >> 4 == PacketType::Publish as u8 {
-            self.publish(first_byte, input, leniency)?
+            self.decode_publish(first_byte, input, leniency)?
         } else {
             self.decode_rarer(first_byte, input, leniency)?
         };
@@ -137,9 +134,9 @@ impl Codec {
         Ok(packet)
     }
 
-    /// Inlined, so that who is strict does not pay for leniency.
-    #[inline(always)]
-    fn publish(
+    /// There is one of it for both: what it calls is inlined as long as it is called here only.
+    #[inline(never)]
+    fn decode_publish(
         &self,
         first_byte: u8,
         input: &mut BytesMut,

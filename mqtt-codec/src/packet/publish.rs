@@ -132,7 +132,7 @@ pub(crate) struct Checked {
 
 impl Checked {
     /// Checks a whole packet of which the fixed header has been read.
-    #[expect(clippy::inline_always, reason = "its callers are few, and its result is large to move")]
+    #[expect(clippy::inline_always, reason = "it has one caller, and its result is large to move")]
     #[inline(always)]
     pub(crate) fn new(
         frame: &[u8],
@@ -207,7 +207,7 @@ impl Checked {
     }
 
     /// Takes the packet, of `len` bytes, from the buffer it was checked in.
-    #[expect(clippy::inline_always, reason = "its callers are few, and its result is large to move")]
+    #[expect(clippy::inline_always, reason = "it has one caller, and its result is large to move")]
     #[inline(always)]
     pub(crate) fn take(self, len: usize, input: &mut BytesMut) -> Publish {
         let Self { first_byte, delivery, topic: span, copied_topic, properties, properties_len, payload_len } =
