@@ -66,7 +66,7 @@ pub(crate) const ALPN_HTTP: &[u8] = b"http/1.1";
 /// The provider that was compiled in: `aws-lc-rs`, or else `ring`.
 #[cfg(feature = "tls")]
 #[allow(clippy::unnecessary_wraps, reason = "it fails where no provider is compiled in")]
-fn provider() -> Result<Arc<CryptoProvider>, TlsConfigError> {
+pub(crate) fn provider() -> Result<Arc<CryptoProvider>, TlsConfigError> {
     #[cfg(feature = "aws-lc-rs")]
     return Ok(Arc::new(rustls::crypto::aws_lc_rs::default_provider()));
     #[cfg(all(feature = "ring", not(feature = "aws-lc-rs")))]
