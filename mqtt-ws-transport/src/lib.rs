@@ -8,6 +8,7 @@
 //! - [`ByteStream`] with [`StreamLink`], [`Frames`] with [`FramesLink`]: a transport of your own.
 //! - [`Runtime`]: another async runtime.
 //! - [`pipe`]: a connection in memory.
+//! - [`doctor`]: why a URL does not work, and which one does.
 //! - [`ws`] and [`tls`]: the layers one by one, over any byte stream.
 //!
 //! # Read me
@@ -16,6 +17,7 @@
 
 mod accept;
 mod connect;
+pub mod doctor;
 mod error;
 mod frames;
 mod io;

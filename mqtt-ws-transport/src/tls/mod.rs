@@ -37,6 +37,8 @@ pub use client::{ClientTls, Roots};
 #[cfg(feature = "tls")]
 pub use fingerprint::{BadFingerprint, Fingerprint};
 #[cfg(feature = "tls")]
+pub(crate) use reload::{Announce, PresentTls};
+#[cfg(feature = "tls")]
 pub use reload::{ReloadableTls, ServerTlsSource};
 #[cfg(feature = "tls")]
 pub use revocation::Revocation;
@@ -44,8 +46,6 @@ pub use revocation::Revocation;
 pub use server::{ClientAuth, ServerTls};
 #[cfg(feature = "tls")]
 pub use stream::TlsStream;
-#[cfg(feature = "tls")]
-pub(crate) use reload::{Announce, PresentTls};
 #[cfg(feature = "tls")]
 pub(crate) use stream::{accept, connect};
 #[cfg(feature = "tls")]
