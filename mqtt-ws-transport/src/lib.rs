@@ -25,6 +25,7 @@ mod link;
 mod memory;
 mod mirror;
 mod net;
+mod proxy;
 mod replay;
 pub mod rt;
 mod scratch;
@@ -34,8 +35,13 @@ pub mod tls;
 mod url;
 pub mod ws;
 
-pub use accept::{AcceptError, AcceptOptions, Accepted, Acceptor, PeerInfo};
-pub use connect::{ConnectError, ConnectOptions, Phase, connect, connect_over};
+pub use accept::{
+    AcceptError, AcceptOptions, Accepted, Acceptor, Cidr, CidrError, Crowded, ForwardedHeader, PeerInfo,
+    ProxyHeaderError, ProxyProtocol,
+};
+pub use connect::{
+    Attempt, BoxError, ConnectError, ConnectOptions, Dialer, Phase, Target, connect, connect_by, connect_over,
+};
 pub use error::LinkError;
 pub use frames::{Frames, FramesLink, MAX_FRAME_PAYLOAD};
 pub use io::{ByteStream, FuturesIo};
@@ -43,6 +49,7 @@ pub use link::{Link, LinkExt};
 pub use memory::{MemoryLink, MemoryStream, pipe};
 pub use mirror::Signpost;
 pub use net::{ClientLink, NetLink, ServerLink};
+pub use proxy::{Proxy, ProxyError, ProxyUrlError, SocksReply};
 pub use rt::{AcceptFault, ListenOptions, Listener, Runtime, Sleep};
 pub use sniff::{SNIFF_LEN, Sniffed, sniff};
 pub use stream::StreamLink;

@@ -9,6 +9,7 @@ mod error;
 mod parse;
 
 pub use error::UrlError;
+pub(crate) use parse::{parse_host_port, percent_decode, split_authority};
 
 use std::fmt;
 use std::net::IpAddr;
@@ -150,6 +151,20 @@ impl Endpoint {
         if scheme.is_websocket() && self.path.is_empty() {
             DEFAULT_PATH.clone_into(&mut self.path);
         }
+        self
+    }
+
+    /// With a user name and password for CONNECT.
+    #[must_use]
+    pub fn with_credentials(mut self, username: impl Into<String>, password: impl Into<String>) -> Self {
+        self.username = Some(username.into());
+        self.password = Some(password.into());
+        self
+    }
+
+    pub(crate) fn credentials_of(mut self, other: &Self) -> Self {
+        self.username.clone_from(&other.username);
+        self.password.clone_from(&other.password);
         self
     }
 

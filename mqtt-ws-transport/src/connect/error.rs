@@ -1,5 +1,7 @@
 //! Why a connection could not be opened.
 
+use super::BoxError;
+use crate::proxy::{ProxyError, ProxyUrlError};
 use crate::tls::{TlsConfigError, TlsError};
 use crate::ws::HandshakeError;
 use std::fmt;
@@ -31,6 +33,20 @@ pub enum ConnectError {
         /// Every address tried and what came of it, in order of failure; never empty.
         attempts: Vec<(SocketAddr, io::Error)>,
     },
+    /// There is no way through the proxy.
+    #[error("{proxy}: {error}")]
+    Proxy {
+        /// The proxy, without credentials.
+        proxy: String,
+        /// Why not.
+        error: ProxyError,
+    },
+    /// The proxy that the environment names is none.
+    #[error(transparent)]
+    ProxyUrl(#[from] ProxyUrlError),
+    /// The program's own recipe for this attempt failed.
+    #[error("no recipe for this attempt: {0}")]
+    Recipe(BoxError),
     /// The TLS session failed.
     #[error(transparent)]
     Tls(#[from] TlsError),
@@ -77,11 +93,16 @@ impl ConnectError {
                 Some(io::ErrorKind::TimedOut) => "Nothing answers: is a firewall in between?".to_owned(),
                 _ => "Check host, port and network".to_owned(),
             },
+            Self::Proxy { error, .. } => error.hint(),
+            Self::ProxyUrl(error) => error.hint(),
+            Self::Recipe(_) => "See what the program's own recipe needs: a token service, a file?".to_owned(),
             Self::Tls(error) => error.hint(),
             Self::TlsConfig(_) => "Correct the TLS options".to_owned(),
             Self::WebSocket(error) => error.hint(),
             Self::TimedOut { phase, .. } => match phase {
+                Phase::Recipe => "The program's own recipe took all the time".to_owned(),
                 Phase::Resolve => "The DNS does not answer".to_owned(),
+                Phase::Proxy => "The proxy or the server behind it does not answer".to_owned(),
                 Phase::Tcp => "Nothing answers at this address: is a firewall in between?".to_owned(),
                 Phase::Tls => "The server does not answer to TLS: is it the port for TLS?".to_owned(),
                 Phase::WebSocket => {
@@ -97,10 +118,14 @@ impl ConnectError {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Phase {
+    /// Asking the program's own recipe.
+    Recipe,
     /// Resolving the host name.
     Resolve,
     /// Opening the TCP connection.
     Tcp,
+    /// Reaching the proxy and having it open the tunnel.
+    Proxy,
     /// The TLS handshake.
     Tls,
     /// The WebSocket upgrade.
@@ -110,7 +135,9 @@ pub enum Phase {
 impl fmt::Display for Phase {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            Self::Recipe => "the recipe",
             Self::Resolve => "resolving the name",
+            Self::Proxy => "the way through the proxy",
             Self::Tcp => "the TCP connection",
             Self::Tls => "the TLS handshake",
             Self::WebSocket => "the WebSocket upgrade",

@@ -36,16 +36,19 @@ pub(crate) async fn connect<R: Runtime>(
                     Poll::Pending => i += 1,
                 }
             }
+            if waiting.as_slice().is_empty() {
+                if running.is_empty() {
+                    return Poll::Ready(Err(ConnectError::Tcp { attempts: std::mem::take(&mut failed) }));
+                }
+                // Nobody is left to wait for a turn; a timer that has ended must not be polled again.
+                return Poll::Pending;
+            }
             let hurry = running.is_empty() || failed.len() > failures;
             if !hurry && Pin::new(&mut head_start).poll(cx).is_pending() {
                 return Poll::Pending;
             }
-            match waiting.next() {
-                Some(address) => running.push((address, Box::pin(runtime.connect(address)))),
-                None if running.is_empty() => {
-                    return Poll::Ready(Err(ConnectError::Tcp { attempts: std::mem::take(&mut failed) }));
-                }
-                None => return Poll::Pending,
+            if let Some(address) = waiting.next() {
+                running.push((address, Box::pin(runtime.connect(address))));
             }
             head_start.reset(runtime.now().saturating_add(HEAD_START));
         }

@@ -63,7 +63,7 @@ fn split_scheme(input: &str) -> Result<(&str, &str), UrlError> {
     }
 }
 
-pub(super) fn split_authority(rest: &str) -> (&str, &str, Option<&str>) {
+pub(crate) fn split_authority(rest: &str) -> (&str, &str, Option<&str>) {
     let (before_query, query) = match rest.split_once('?') {
         Some((before, query)) => (before, Some(query)),
         None => (rest, None),
@@ -83,7 +83,7 @@ fn without_userinfo(rest: &str) -> String {
     }
 }
 
-pub(super) fn parse_host_port(text: &str) -> Result<(Host, Option<u16>), UrlError> {
+pub(crate) fn parse_host_port(text: &str) -> Result<(Host, Option<u16>), UrlError> {
     let (host, port) = if let Some(bracketed) = text.strip_prefix('[') {
         let bad = || UrlError::BadHost { host: text.to_owned() };
         let (address, after) = bracketed.split_once(']').ok_or_else(bad)?;
@@ -132,7 +132,7 @@ fn parse_host(host: &str) -> Result<Host, UrlError> {
     Ok(Host::Name(host.to_ascii_lowercase()))
 }
 
-fn percent_decode(text: &str) -> Result<String, UrlError> {
+pub(crate) fn percent_decode(text: &str) -> Result<String, UrlError> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.bytes();
     while let Some(byte) = rest.next() {
