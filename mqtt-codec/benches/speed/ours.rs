@@ -3,7 +3,10 @@
 use std::hint::black_box;
 
 use bytes::{Bytes, BytesMut};
-use mqttkit_codec::{Codec, FilterMap, Packet, matches};
+use mqttkit_codec::{
+    Codec, ConnAck, Connect, FilterMap, Instant, Packet, ServerConfig, ServerConnection, ServerEvent,
+    Session, matches,
+};
 
 use crate::harness::{Contender, Work};
 use crate::samples::{self, Sample};
@@ -25,6 +28,7 @@ pub fn works() -> Vec<Work> {
         ours(ENCODE[2], mixed_v3.total(), encode(&mixed_v3)),
         ours(ENCODE[3], mixed_v5.total(), encode(&mixed_v5)),
         ours(ENCODE[4], large.total(), encode_header(&large)),
+        ours(RECEIVE, publish_v3.total(), receive(&publish_v3)),
         ours(MATCH_MAP, samples::BATCH, match_in_map()),
         ours(MATCH_ONE, samples::BATCH, match_one()),
     ]
@@ -51,6 +55,7 @@ pub const ENCODE: [&str; 5] = [
     "encode CONNECT/SUBSCRIBE/PUBACK/PINGREQ, 5.0",
     "encode PUBLISH 1 MiB",
 ];
+pub const RECEIVE: &str = "receive PUBLISH 97 B, QoS 0, 3.1.1, as a server's connection";
 pub const MATCH_MAP: &str = "match a topic against 10,000 filters";
 pub const MATCH_ONE: &str = "match a topic against one filter";
 
@@ -69,6 +74,27 @@ fn decode(sample: &Sample) -> Contender {
                 }
             }
             assert!(buffer.is_empty());
+        },
+    )
+}
+
+/// From bytes to an event, with all the rules of a connection.
+fn receive(sample: &Sample) -> Contender {
+    let sample = sample.clone();
+    let mut server = ServerConnection::new(ServerConfig::default(), Instant::ZERO);
+    let mut hello = BytesMut::new();
+    let connect = Connect::new(sample.version, "door".try_into().unwrap());
+    Codec::new(sample.version).encode(&connect, &mut hello).unwrap();
+    assert!(matches!(server.poll_event(Instant::ZERO, &mut hello), Some(ServerEvent::Connect(_))));
+    server.accept(Instant::ZERO, ConnAck::accepted(false), Session::new());
+    Contender::new(
+        NAME,
+        move || sample.buffer(),
+        move |buffer| {
+            while let Some(event) = server.poll_event(Instant::ZERO, buffer) {
+                black_box(&event);
+            }
+            assert!(buffer.is_empty() && !server.is_closed());
         },
     )
 }

@@ -6,10 +6,9 @@ use super::outgoing::Outgoing;
 use super::progress::Progress;
 use crate::codec::Codec;
 use crate::error::EncodeError;
-use crate::message::Message;
 use crate::packet::{Auth, Disconnect, EncodePacket, Packet};
 use crate::reason::ReasonCode;
-use crate::session::{AckToken, Session};
+use crate::session::Session;
 use crate::text::Str;
 use crate::transmit::Transmit;
 use crate::types::{Instant, PacketId};
@@ -52,7 +51,6 @@ enum End {
 
 /// What both roles tell the application.
 pub(super) enum CoreEvent {
-    Publish { message: Message, dup: bool, token: Option<AckToken> },
     Acknowledged { packet_id: PacketId, reason: ReasonCode },
     Closed(Closed),
 }
@@ -94,14 +92,13 @@ impl Core {
         core::mem::take(&mut self.session)
     }
 
-    /// Handles the packets that both roles send.
+    /// Handles the answers that both roles send.
     pub(super) fn handle(
         &mut self,
         now: Instant,
         packet: Packet,
     ) -> Result<Option<CoreEvent>, ProtocolError> {
         match packet {
-            Packet::Publish(publish) => self.on_publish(now, publish),
             Packet::PubAck(ack) => self.on_puback(now, &ack),
             Packet::PubRec(ack) => self.on_pubrec(now, &ack),
             Packet::PubRel(ack) => {

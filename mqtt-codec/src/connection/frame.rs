@@ -4,7 +4,10 @@ use bytes::BytesMut;
 
 use super::closed::ProtocolError;
 use super::common::{Core, CoreEvent};
-use crate::packet::Packet;
+use super::incoming::Arrival;
+use crate::message::Message;
+use crate::packet::{Packet, Publish};
+use crate::session::AckToken;
 use crate::types::Instant;
 
 /// What the roles do differently.
@@ -20,11 +23,20 @@ pub(super) trait Role {
         false
     }
 
-    fn next_packet(&mut self, input: &mut BytesMut) -> Result<Option<Packet>, ProtocolError>;
+    /// Looks at input of which nothing has been read.
+    fn check_input(&self, _input: &[u8]) -> Result<(), ProtocolError> {
+        Ok(())
+    }
+
+    /// Whether this message may come now.
+    fn check_publish(&self, publish: &Publish) -> Result<(), ProtocolError>;
+
+    fn message_event(message: Message, dup: bool, token: Option<AckToken>) -> Self::Event;
 
     /// A packet has arrived, whatever it is.
     fn packet_arrived(&mut self, now: Instant);
 
+    /// Handles any packet but a PUBLISH.
     fn handle(&mut self, now: Instant, packet: Packet) -> Result<Option<Self::Event>, ProtocolError>;
 
     /// The peer broke a rule: tells it which, where that is possible, and closes. [MQTT-4.13.1-1]
@@ -51,23 +63,53 @@ pub(super) fn next_event<R: Role>(role: &mut R, now: Instant, input: &mut BytesM
         if role.awaits_application() {
             return None;
         }
-        match role.next_packet(input) {
+        if let Err(error) = role.check_input(input) {
+            role.fail(now, error);
+            continue;
+        }
+        // An event is large: it is returned where it is made, and a message is moved only once.
+        let result = match role.core_mut().codec.decode(input) {
             Ok(None) => return None,
+            Ok(Some(Packet::Publish(mut publish))) => {
+                role.packet_arrived(now);
+                match receive_message(role, now, &mut publish) {
+                    Ok(Arrival::New(token)) => {
+                        role.core_mut().continue_drain(now);
+                        let dup = publish.dup;
+                        return Some(R::message_event(publish.into(), dup, token));
+                    }
+                    Ok(Arrival::Repeated) => Ok(()),
+                    Err(error) => Err(error),
+                }
+            }
             Ok(Some(packet)) => {
                 role.packet_arrived(now);
                 match role.handle(now, packet) {
-                    Ok(event) => {
+                    Ok(Some(event)) => {
                         role.core_mut().continue_drain(now);
-                        if event.is_some() {
-                            return event;
-                        }
+                        return Some(event);
                     }
-                    Err(error) => role.fail(now, error),
+                    Ok(None) => Ok(()),
+                    Err(error) => Err(error),
                 }
             }
+            Err(error) => Err(error.into()),
+        };
+        match result {
+            Ok(()) => role.core_mut().continue_drain(now),
             Err(error) => role.fail(now, error),
         }
     }
+}
+
+#[inline]
+fn receive_message<R: Role>(
+    role: &mut R,
+    now: Instant,
+    publish: &mut Publish,
+) -> Result<Arrival, ProtocolError> {
+    role.check_publish(publish)?;
+    role.core_mut().on_publish(now, publish)
 }
 
 pub(super) fn deadline<R: Role>(role: &R) -> Option<Instant> {

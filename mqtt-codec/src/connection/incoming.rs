@@ -3,7 +3,7 @@
 use super::acks::PendingAcks;
 use super::aliases::PeerAliases;
 use super::closed::ProtocolError;
-use super::common::{Core, CoreEvent};
+use super::common::Core;
 use crate::packet::{Delivery, PubAck, PubComp, PubRec, Publish};
 use crate::reason::ReasonCode;
 use crate::session::{AckToken, DeliveryNumber, Entry, Received};
@@ -22,6 +22,14 @@ pub(super) struct Incoming {
     aliases: PeerAliases,
     /// Whether messages are acknowledged without being asked.
     automatic_acknowledgement: bool,
+}
+
+/// What a message is.
+pub(super) enum Arrival {
+    /// One for the application, with what it acknowledges it by.
+    New(Option<AckToken>),
+    /// One that the application has had.
+    Repeated,
 }
 
 impl Incoming {
@@ -54,14 +62,28 @@ impl Incoming {
 }
 
 impl Core {
+    /// Takes a message in, and puts its topic in the place of an alias.
+    #[inline]
     pub(super) fn on_publish(
         &mut self,
         now: Instant,
-        mut publish: Publish,
-    ) -> Result<Option<CoreEvent>, ProtocolError> {
-        self.incoming.aliases.resolve(&mut publish)?;
-        let (dup, delivery) = (publish.dup, publish.delivery);
-        let token = match delivery {
+        publish: &mut Publish,
+    ) -> Result<Arrival, ProtocolError> {
+        if !publish.properties.is_empty() {
+            self.incoming.aliases.resolve(publish)?;
+        }
+        match publish.delivery {
+            Delivery::AtMostOnce => Ok(Arrival::New(None)),
+            delivery => self.on_acknowledged_publish(now, delivery),
+        }
+    }
+
+    fn on_acknowledged_publish(
+        &mut self,
+        now: Instant,
+        delivery: Delivery,
+    ) -> Result<Arrival, ProtocolError> {
+        let number = match delivery {
             Delivery::AtMostOnce => None,
             Delivery::AtLeastOnce(id) => {
                 self.count_incoming()?;
@@ -70,11 +92,11 @@ impl Core {
                 Some(DeliveryNumber { connection: self.session.connection(), serial: 0 })
             }
             Delivery::ExactlyOnce(id) => {
-                let Some(number) = self.receive_once(now, id)? else { return Ok(None) };
+                let Some(number) = self.receive_once(now, id)? else { return Ok(Arrival::Repeated) };
                 Some(number)
             }
         };
-        let token = token.zip(delivery.packet_id()).map(|(number, packet_id)| AckToken {
+        let token = number.zip(delivery.packet_id()).map(|(number, packet_id)| AckToken {
             packet_id,
             qos: delivery.qos(),
             delivery: number,
@@ -86,7 +108,7 @@ impl Core {
             }
             token => token,
         };
-        Ok(Some(CoreEvent::Publish { message: publish.into(), dup, token }))
+        Ok(Arrival::New(token))
     }
 
     /// Takes in the identifier of a QoS 2 message. `None` if it was delivered before and must not be again.

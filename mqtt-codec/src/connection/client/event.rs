@@ -52,7 +52,6 @@ pub enum ClientEvent {
 impl From<CoreEvent> for ClientEvent {
     fn from(event: CoreEvent) -> Self {
         match event {
-            CoreEvent::Publish { message, dup, token } => Self::Publish { message, dup, token },
             CoreEvent::Acknowledged { packet_id, reason } => Self::Acknowledged { packet_id, reason },
             CoreEvent::Closed(closed) => Self::Closed(closed),
         }

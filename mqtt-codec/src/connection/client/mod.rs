@@ -18,7 +18,8 @@ use super::frame::{self, Role, shared_methods};
 use super::incoming::Incoming;
 use crate::codec::Codec;
 use crate::error::{DecodeError, EncodeError};
-use crate::packet::{Connect, Disconnect, Packet};
+use crate::message::Message;
+use crate::packet::{Connect, Disconnect, Packet, Publish};
 use crate::reason::ReasonCode;
 use crate::session::{AckToken, Session};
 use crate::text::Str;
@@ -193,8 +194,16 @@ impl Role for ClientConnection {
     }
 
     #[inline]
-    fn next_packet(&mut self, input: &mut BytesMut) -> Result<Option<Packet>, ProtocolError> {
-        Ok(self.core.codec.decode(input)?)
+    fn check_publish(&self, _: &Publish) -> Result<(), ProtocolError> {
+        match self.phase {
+            Phase::Connected { .. } => Ok(()),
+            Phase::Connecting { .. } => Err(ProtocolError::ConnAckExpected(PacketType::Publish)),
+        }
+    }
+
+    #[inline]
+    fn message_event(message: Message, dup: bool, token: Option<AckToken>) -> ClientEvent {
+        ClientEvent::Publish { message, dup, token }
     }
 
     #[inline]

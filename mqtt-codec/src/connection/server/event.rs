@@ -47,7 +47,6 @@ pub enum ServerEvent {
 impl From<CoreEvent> for ServerEvent {
     fn from(event: CoreEvent) -> Self {
         match event {
-            CoreEvent::Publish { message, dup, token } => Self::Publish { message, dup, token },
             CoreEvent::Acknowledged { packet_id, reason } => Self::Acknowledged { packet_id, reason },
             CoreEvent::Closed(closed) => Self::Closed(closed),
         }

@@ -20,7 +20,8 @@ use super::frame::{self, Role, shared_methods};
 use super::incoming::Incoming;
 use crate::codec::Codec;
 use crate::error::{DecodeCause, DecodeError};
-use crate::packet::{ConnAck, Disconnect, Packet};
+use crate::message::Message;
+use crate::packet::{ConnAck, Disconnect, Packet, Publish};
 use crate::reason::ReasonCode;
 use crate::session::{AckToken, Session};
 use crate::transmit::Transmit;
@@ -141,7 +142,7 @@ impl Role for ServerConnection {
     }
 
     #[inline]
-    fn next_packet(&mut self, input: &mut BytesMut) -> Result<Option<Packet>, ProtocolError> {
+    fn check_input(&self, input: &[u8]) -> Result<(), ProtocolError> {
         // Only CONNECT can be read before the version is known. [MQTT-3.1.0-1]
         if let (Phase::AwaitConnect { .. }, Some(&first)) = (self.phase, input.first())
             && let Some(packet) = PacketType::from_first_byte(first)
@@ -149,7 +150,24 @@ impl Role for ServerConnection {
         {
             return Err(ProtocolError::ConnectExpected(packet));
         }
-        Ok(self.core.codec.decode(input)?)
+        Ok(())
+    }
+
+    #[inline]
+    fn check_publish(&self, publish: &Publish) -> Result<(), ProtocolError> {
+        if self.phase != Phase::Connected {
+            return Err(ProtocolError::UnexpectedPacket(PacketType::Publish));
+        }
+        // [MQTT-3.3.4-6]
+        if publish.properties.has(0x0B) {
+            return Err(ProtocolError::SubscriptionIdentifierFromClient);
+        }
+        Ok(())
+    }
+
+    #[inline]
+    fn message_event(message: Message, dup: bool, token: Option<AckToken>) -> ServerEvent {
+        ServerEvent::Publish { message, dup, token }
     }
 
     #[inline]

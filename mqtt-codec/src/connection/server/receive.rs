@@ -20,10 +20,6 @@ impl ServerConnection {
                 self.on_disconnect(disconnect)
             }
             (Phase::Connected | Phase::Authenticating { .. }, Packet::Auth(auth)) => self.on_auth(auth),
-            // [MQTT-3.3.4-6]
-            (Phase::Connected, Packet::Publish(publish)) if publish.properties.has(0x0B) => {
-                Err(ProtocolError::SubscriptionIdentifierFromClient)
-            }
             (Phase::Connected, Packet::Subscribe(subscribe)) => Ok(Some(ServerEvent::Subscribe(subscribe))),
             (Phase::Connected, Packet::Unsubscribe(unsubscribe)) => {
                 Ok(Some(ServerEvent::Unsubscribe(unsubscribe)))
