@@ -98,7 +98,7 @@ impl<R: Runtime> Patient<'_, R> {
         let is_tls = endpoint.scheme().is_tls();
         let resolved = self.addresses(endpoint).await;
         let attempt = connect(self.runtime, endpoint, self.options).await;
-        let failed_at = attempt.as_ref().err().map_or(Step::Connect, |error| step_of(error, endpoint));
+        let failed_at = attempt.as_ref().err().map_or(Step::Connect, step_of);
         if failed_at > Step::Dns {
             report.pass(Step::Dns, resolved);
         }
@@ -280,6 +280,9 @@ impl<R: Runtime> Patient<'_, R> {
                     let there = survey::variant(endpoint, Scheme::Tls, "");
                     return (Diagnosis::PlainToTlsPort { speaks }, url(there));
                 }
+                _ if matches!(&answer, Answer::Other(first) if first.starts_with(b"HTTP/")) => {
+                    return (Diagnosis::MqttToHttpPort { speaks: Speaks::Http }, None);
+                }
                 _ if is_tls => return (Diagnosis::PlainToTlsPort { speaks: Speaks::Tls }, None),
                 _ => {}
             }
@@ -295,19 +298,18 @@ impl<R: Runtime> Patient<'_, R> {
 }
 
 /// The step at which an attempt failed.
-fn step_of(error: &ConnectError, endpoint: &Endpoint) -> Step {
+fn step_of(error: &ConnectError) -> Step {
     match error {
         ConnectError::Resolve { .. } | ConnectError::NoAddress { .. } => Step::Dns,
         // With TLS 1.3 the verdict on a client certificate comes with the first answer; it is one of TLS all the same.
         ConnectError::Tls(_) | ConnectError::TlsConfig(_) => Step::Tls,
-        ConnectError::WebSocket(HandshakeError::BadHeader { .. } | _) => Step::Upgrade,
+        ConnectError::WebSocket(_) => Step::Upgrade,
         ConnectError::TimedOut { phase, .. } => match phase {
             Phase::Resolve => Step::Dns,
             Phase::Tls => Step::Tls,
             Phase::WebSocket => Step::Upgrade,
             _ => Step::Tcp,
         },
-        _ if endpoint.scheme().is_websocket() => Step::Tcp,
         _ => Step::Tcp,
     }
 }

@@ -9,7 +9,6 @@ use crate::rt::Runtime;
 use crate::tls::TlsError;
 use crate::url::{Endpoint, Scheme};
 use crate::ws::HandshakeError;
-use http::StatusCode;
 
 /// Where brokers serve WebSocket by default, most frequent first.
 const PATHS: [&str; 7] = ["/mqtt", "/", "/ws", "/ws/mqtt", "/mqtt/ws", "/websocket", "/mqtt/"];
@@ -92,17 +91,11 @@ async fn probe_one<R: Runtime>(patient: &Patient<'_, R>, there: &Endpoint) -> Pr
     options.timeout = patient.patience();
     let mut link = match connect(patient.runtime, there, &options).await {
         Ok(link) => link,
-        Err(ConnectError::WebSocket(HandshakeError::Refused { status, .. })) => {
-            // nginx and others say so when TLS is missing: that is no plain HTTP port.
-            let plain_to_tls =
-                status == StatusCode::BAD_REQUEST && there.path() == "/" && !there.scheme().is_tls();
-            return if plain_to_tls { Probe::No } else { Probe::Http };
-        }
         Err(ConnectError::WebSocket(
-            HandshakeError::Subprotocol { .. } | HandshakeError::NotWebSocket(_),
-        )) => {
-            return Probe::Http;
-        }
+            HandshakeError::Refused { .. }
+            | HandshakeError::Subprotocol { .. }
+            | HandshakeError::NotWebSocket(_),
+        )) => return Probe::Http,
         Err(ConnectError::Tls(TlsError::NotTls | TlsError::Ended | TlsError::Io(_))) => return Probe::No,
         Err(ConnectError::Tls(_)) => return Probe::Tls,
         Err(ConnectError::WebSocket(_)) if there.scheme().is_tls() => return Probe::Tls,
