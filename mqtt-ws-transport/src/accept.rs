@@ -3,8 +3,22 @@
 //! The accept loop belongs to whoever owns the listener. It hands each socket to [`Acceptor::accept`] on a task of
 //! its own, so that a silent client delays nobody else.
 
+mod admission;
+mod cidr;
+mod forwarded;
+mod options;
+mod proxy_header;
+
+pub use admission::Crowded;
+pub(crate) use admission::Permit;
+pub use cidr::{Cidr, CidrError};
+pub use forwarded::ForwardedHeader;
+pub(crate) use forwarded::Forwarding;
+pub use options::AcceptOptions;
+pub use proxy_header::{ProxyHeaderError, ProxyProtocol};
+
 use crate::io::ByteStream;
-use crate::mirror::{self, Port, Signpost};
+use crate::mirror::{self, Port};
 use crate::net::{NetLink, ServerLink};
 use crate::replay::Replay;
 use crate::rt::{Runtime, timeout};
@@ -13,121 +27,11 @@ use crate::sniff::{SNIFF_LEN, Sniffed, sniff};
 use crate::tls::{Announce, PresentTls};
 use crate::tls::{TlsConfigError, TlsError, TlsInfo};
 use crate::url::Scheme;
-use crate::ws::{HttpRequest, HttpResponse, Served, ServerHandshake, Upgrade, UpgradeError, WsLimits, head};
+use crate::ws::{Served, Upgrade, UpgradeError, WsFrames, WsLink, head};
+use admission::Admission;
 use http::StatusCode;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
-
-/// What a listener demands of its clients. All have sensible defaults.
-#[derive(Debug, Clone)]
-#[non_exhaustive]
-pub struct AcceptOptions {
-    /// The time for the TLS handshake, for the request head and for taking an HTTP answer, each. Default 10 s.
-    pub handshake_timeout: Duration,
-    http: ServerHandshake,
-    sniff: bool,
-    signpost: Signpost,
-    #[cfg(feature = "tls")]
-    tls: Option<crate::tls::ServerTlsSource>,
-}
-
-impl Default for AcceptOptions {
-    fn default() -> Self {
-        Self {
-            handshake_timeout: Duration::from_secs(10),
-            http: ServerHandshake::default(),
-            sniff: false,
-            signpost: Signpost::new(),
-            #[cfg(feature = "tls")]
-            tls: None,
-        }
-    }
-}
-
-impl AcceptOptions {
-    /// The defaults.
-    pub fn new() -> Self {
-        Self::default()
-    }
-
-    /// With another time for the handshake.
-    #[must_use]
-    pub fn handshake_timeout(mut self, timeout: Duration) -> Self {
-        self.handshake_timeout = timeout;
-        self
-    }
-
-    /// Serving MQTT at this path, which is compared exactly. Default `/mqtt`.
-    #[must_use]
-    pub fn path(mut self, path: impl Into<Arc<str>>) -> Self {
-        self.http.path = path.into();
-        self
-    }
-
-    /// Whether a client must offer the sub-protocol `mqtt` or `mqttv3.1` [MQTT-6.0.0-3]. Default true. When false, one
-    /// that offers none at all is taken too.
-    #[must_use]
-    pub fn require_subprotocol(mut self, require: bool) -> Self {
-        self.http.require_subprotocol = require;
-        self
-    }
-
-    /// With a limit for the head of a request, in bytes. Default 16 KiB.
-    #[must_use]
-    pub fn max_head_size(mut self, bytes: usize) -> Self {
-        self.http.max_head_size = bytes;
-        self
-    }
-
-    /// With these bounds of a WebSocket.
-    #[must_use]
-    pub fn limits(mut self, limits: WsLimits) -> Self {
-        self.http.limits = limits;
-        self
-    }
-
-    /// Answers plain GET and HEAD requests on a WebSocket listener: a page, a health check. `None` leaves the answer
-    /// to the transport. It must not block.
-    #[must_use]
-    pub fn http(
-        mut self,
-        handler: impl Fn(&HttpRequest) -> Option<HttpResponse> + Send + Sync + 'static,
-    ) -> Self {
-        self.http.handler = Some(Arc::new(handler));
-        self
-    }
-
-    /// Whether the first bytes of a client are looked at, so that one that speaks the wrong protocol is answered in its
-    /// own: HTTP gets a page that names the right URL, MQTT a CONNACK that refuses, and what cannot be answered is
-    /// named by [`AcceptError::WrongProtocol`]. A client of `tcp` or `tls` that sends nothing is then dropped after the
-    /// handshake time.
-    ///
-    /// Default false: links of `tcp` and `tls` are handed out before the client has sent anything.
-    #[must_use]
-    pub fn sniff(mut self, sniff: bool) -> Self {
-        self.sniff = sniff;
-        self
-    }
-
-    /// Where else this server is, for the answers to clients that came to the wrong port.
-    #[must_use]
-    pub fn signpost(mut self, signpost: Signpost) -> Self {
-        self.signpost = signpost;
-        self
-    }
-
-    /// With this TLS configuration; [`ServerTls`](crate::tls::ServerTls) makes one from PEM, and
-    /// [`ReloadableTls`](crate::tls::ReloadableTls) one that can be replaced later.
-    ///
-    /// For `wss` the protocol `http/1.1` is announced (ALPN) when the configuration announces none.
-    #[cfg(feature = "tls")]
-    #[must_use]
-    pub fn tls(mut self, config: impl Into<crate::tls::ServerTlsSource>) -> Self {
-        self.tls = Some(config.into());
-        self
-    }
-}
 
 /// Turns accepted sockets into links. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -135,6 +39,7 @@ pub struct Acceptor<R> {
     runtime: R,
     layers: Layers,
     options: Arc<AcceptOptions>,
+    admission: Option<Arc<Admission>>,
 }
 
 /// What lies on the socket. A TLS layer cannot be without its configuration.
@@ -215,11 +120,16 @@ pub enum Accepted<S> {
 }
 
 /// Who connected, and how.
+///
+/// An [authenticator](AcceptOptions::authenticate) gets it before the upgrade is answered.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct PeerInfo {
-    /// The address of the socket, where it has one.
+    /// The client's address, where there is one: what a trusted proxy said, by the PROXY protocol or a header, or else
+    /// the address of the socket. A proxy that tells no port gives port 0.
     pub address: Option<SocketAddr>,
+    /// The address of the socket, where that belongs to a proxy that spoke for the client.
+    pub via: Option<SocketAddr>,
     /// How MQTT is carried.
     pub scheme: Scheme,
     /// The HTTP request that became a WebSocket: path, query, headers, cookies, sub-protocol.
@@ -231,7 +141,15 @@ pub struct PeerInfo {
 impl PeerInfo {
     /// Of a connection that came without this crate's help.
     pub fn new(scheme: Scheme, address: Option<SocketAddr>) -> Self {
-        Self { address, scheme, upgrade: None, tls: None }
+        Self { address, via: None, scheme, upgrade: None, tls: None }
+    }
+
+    /// The client is `client`, if that is known better than by the socket.
+    pub(crate) fn behind(&mut self, client: Option<SocketAddr>) {
+        if let Some(client) = client {
+            self.via = self.via.or(self.address);
+            self.address = Some(client);
+        }
     }
 }
 
@@ -262,6 +180,12 @@ pub enum AcceptError {
     /// The connection failed before the client's protocol could be told.
     #[error("connection failed: {0}")]
     Io(std::io::Error),
+    /// A limit of the listener is reached. The client was not answered, since that would cost more.
+    #[error("refused: {0}")]
+    Crowded(#[from] Crowded),
+    /// The header of the PROXY protocol is missing, malformed or not to be believed.
+    #[error(transparent)]
+    ProxyHeader(#[from] ProxyHeaderError),
     /// The TLS handshake failed.
     #[error(transparent)]
     Tls(#[from] TlsError),
@@ -294,7 +218,8 @@ impl<R: Runtime> Acceptor<R> {
     pub fn new(runtime: R, scheme: Scheme, mut options: AcceptOptions) -> Result<Self, TlsConfigError> {
         options.http.secure = scheme.is_tls();
         let layers = Layers::new(scheme, &options)?;
-        Ok(Self { runtime, layers, options: Arc::new(options) })
+        let admission = Admission::new(options.admission);
+        Ok(Self { runtime, layers, options: Arc::new(options), admission })
     }
 
     /// For one port that serves `mqtt` and `ws`, and with a TLS configuration also `mqtts` and `wss`: the first bytes
@@ -307,7 +232,8 @@ impl<R: Runtime> Acceptor<R> {
     /// ```
     pub fn any(runtime: R, options: AcceptOptions) -> Self {
         let layers = Layers::any(&options);
-        Self { runtime, layers, options: Arc::new(options) }
+        let admission = Admission::new(options.admission);
+        Self { runtime, layers, options: Arc::new(options), admission }
     }
 
     /// What this acceptor is for; [`Scheme::Tcp`] for [`any`](Self::any).
@@ -326,8 +252,77 @@ impl<R: Runtime> Acceptor<R> {
         stream: S,
         address: Option<SocketAddr>,
     ) -> Result<Accepted<S>, AcceptError> {
-        let peer = PeerInfo::new(self.scheme(), address);
+        let (mut permit, _handshake) = match &self.admission {
+            Some(admission) => {
+                admission.enter().map(|(permit, handshake)| (Some(permit), Some(handshake)))?
+            }
+            None => (None, None),
+        };
+        let mut peer = PeerInfo::new(self.scheme(), address);
+        if !self.options.speaks_for_others(address) {
+            count(permit.as_mut(), &peer)?;
+        }
         let mut stream = Replay::new(stream);
+        if self.options.proxy_protocol != ProxyProtocol::Off {
+            peer.behind(self.proxy_header(&mut stream, address).await?);
+            if !self.options.http.reads_forwarded() {
+                count(permit.as_mut(), &peer)?;
+            }
+        }
+        let accepted = self.accept_layers(stream, peer).await?;
+        Ok(match accepted {
+            Accepted::Link(link, peer) => {
+                count(permit.as_mut(), &peer)?;
+                Accepted::Link(link.with_permit(permit), peer)
+            }
+            served @ Accepted::HttpServed { .. } => served,
+        })
+    }
+
+    /// Performs what [`accept`](Self::accept) does for a WebSocket listener without TLS, and gives the WebSocket itself:
+    /// for programs that speak something else than MQTT over it. The limits of connections and the PROXY protocol do not
+    /// apply.
+    ///
+    /// `None` when a plain HTTP request was answered.
+    pub async fn accept_frames<S: ByteStream>(
+        &self,
+        stream: S,
+        address: Option<SocketAddr>,
+    ) -> Result<Option<(WsFrames<S>, PeerInfo)>, AcceptError> {
+        let peer = PeerInfo::new(Scheme::Ws, address);
+        let deadline = self.options.handshake_timeout;
+        Ok(match self.options.http.accept(&self.runtime, stream, deadline, peer).await? {
+            Served::WebSocket(frames, peer) => Some((frames, peer)),
+            Served::Http { .. } => None,
+        })
+    }
+
+    /// The client's address by the PROXY protocol. `None` where it is that of the socket.
+    async fn proxy_header<S: ByteStream>(
+        &self,
+        stream: &mut Replay<S>,
+        address: Option<SocketAddr>,
+    ) -> Result<Option<SocketAddr>, ProxyHeaderError> {
+        let required = self.options.proxy_protocol == ProxyProtocol::Required;
+        match address {
+            Some(peer) if !self.options.trusts(address) => {
+                return if required { Err(ProxyHeaderError::Untrusted { peer }) } else { Ok(None) };
+            }
+            _ => {}
+        }
+        let reading = timeout(&self.runtime, self.options.handshake_timeout, proxy_header::read(stream));
+        match reading.await.unwrap_or(Err(ProxyHeaderError::TimedOut))? {
+            Some(client) => Ok(client),
+            None if required => Err(ProxyHeaderError::Missing { first: stream.peek(16).to_vec() }),
+            None => Ok(None),
+        }
+    }
+
+    async fn accept_layers<S: ByteStream>(
+        &self,
+        mut stream: Replay<S>,
+        peer: PeerInfo,
+    ) -> Result<Accepted<S>, AcceptError> {
         match &self.layers {
             Layers::Tcp => {
                 self.admit(&mut stream, Scheme::Tcp, is_mqtt).await?;
@@ -443,15 +438,13 @@ impl<R: Runtime> Acceptor<R> {
         &self,
         stream: S,
         peer: PeerInfo,
-        link: fn(crate::ws::WsLink<S>) -> NetLink<T>,
+        link: fn(WsLink<S>) -> NetLink<T>,
     ) -> Result<Accepted<T>, AcceptError> {
         let deadline = self.options.handshake_timeout;
-        match self.options.http.accept(&self.runtime, stream, deadline).await? {
-            Served::WebSocket(ws, upgrade) => {
-                Ok(Accepted::Link(link(ws), PeerInfo { upgrade: Some(upgrade), ..peer }))
-            }
-            Served::Http { status } => Ok(Accepted::HttpServed { status }),
-        }
+        Ok(match self.options.http.accept(&self.runtime, stream, deadline, peer).await? {
+            Served::WebSocket(frames, peer) => Accepted::Link(link(WsLink::new(frames)), peer),
+            Served::Http { status } => Accepted::HttpServed { status },
+        })
     }
 
     #[cfg(feature = "tls")]
@@ -465,6 +458,13 @@ impl<R: Runtime> Acceptor<R> {
             Ok(result) => Ok(result?),
             Err(_) => Err(AcceptError::TlsTimedOut),
         }
+    }
+}
+
+fn count(permit: Option<&mut Permit>, peer: &PeerInfo) -> Result<(), Crowded> {
+    match (permit, peer.address) {
+        (Some(permit), Some(address)) => permit.comes_from(address.ip()),
+        _ => Ok(()),
     }
 }
 

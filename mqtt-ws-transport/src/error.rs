@@ -36,6 +36,15 @@ pub enum LinkError {
         /// The limit in bytes.
         limit: usize,
     },
+    /// The peer of a WebSocket answered no ping: its machine or its network is gone, or something in between took the
+    /// connection away without a word. Connect again; [`KeepAlive`](crate::ws::KeepAlive) sets the times.
+    #[error("{peer} has been silent for {waited:?} after a ping")]
+    PeerSilent {
+        /// The peer's address, or the host and port that were connected to.
+        peer: Box<str>,
+        /// How long it was waited for.
+        waited: std::time::Duration,
+    },
     /// The local program used a link that is already closed or failed.
     #[error("the link is closed")]
     Closed,

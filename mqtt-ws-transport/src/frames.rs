@@ -20,11 +20,40 @@ pub trait Frames: Send + Unpin {
     /// The next binary message. `None` is the clean end of the stream.
     fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, LinkError>>>;
 
+    /// Appends the bytes of messages to `buf` and says how many; `Ok(0)` is the clean end of the stream.
+    ///
+    /// This is what [`FramesLink`] receives with. A transport that can give the bytes of a message as they arrive, or
+    /// of several at once, does so here; by default it is one message, copied.
+    fn poll_recv_into(&mut self, cx: &mut Context<'_>, buf: &mut BytesMut) -> Poll<Result<usize, LinkError>> {
+        loop {
+            match ready!(self.poll_recv(cx)).transpose()? {
+                None => return Poll::Ready(Ok(0)),
+                // An empty message carries no byte of the stream and must not be taken for its end.
+                Some(message) if message.is_empty() => {}
+                Some(message) => {
+                    buf.extend_from_slice(&message);
+                    return Poll::Ready(Ok(message.len()));
+                }
+            }
+        }
+    }
+
     /// Waits until one message can be taken.
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), LinkError>>;
 
     /// Takes one message. Call it only after [`poll_ready`](Self::poll_ready) said so.
     fn start_send(&mut self, message: Bytes) -> Result<(), LinkError>;
+
+    /// Takes bytes out of `data` into messages of its choice, see [`Link::poll_send`]. This is what [`FramesLink`] sends
+    /// with; by default each message takes up to [`MAX_FRAME_PAYLOAD`] bytes.
+    fn poll_send(&mut self, cx: &mut Context<'_>, data: &mut dyn Buf) -> Poll<Result<(), LinkError>> {
+        while data.has_remaining() {
+            ready!(self.poll_ready(cx))?;
+            let len = data.remaining().min(MAX_FRAME_PAYLOAD);
+            self.start_send(data.copy_to_bytes(len))?;
+        }
+        Poll::Ready(Ok(()))
+    }
 
     /// Pushes out every message taken.
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), LinkError>>;
@@ -73,26 +102,11 @@ impl<F: Frames> FramesLink<F> {
 
 impl<F: Frames> Link for FramesLink<F> {
     fn poll_recv(&mut self, cx: &mut Context<'_>, buf: &mut BytesMut) -> Poll<Result<usize, LinkError>> {
-        loop {
-            match ready!(self.frames.poll_recv(cx)).transpose()? {
-                None => return Poll::Ready(Ok(0)),
-                // An empty message carries no byte of the stream and must not be taken for its end.
-                Some(message) if message.is_empty() => {}
-                Some(message) => {
-                    buf.extend_from_slice(&message);
-                    return Poll::Ready(Ok(message.len()));
-                }
-            }
-        }
+        self.frames.poll_recv_into(cx, buf)
     }
 
     fn poll_send(&mut self, cx: &mut Context<'_>, data: &mut dyn Buf) -> Poll<Result<(), LinkError>> {
-        while data.has_remaining() {
-            ready!(self.frames.poll_ready(cx))?;
-            let len = data.remaining().min(MAX_FRAME_PAYLOAD);
-            self.frames.start_send(data.copy_to_bytes(len))?;
-        }
-        Poll::Ready(Ok(()))
+        self.frames.poll_send(cx, data)
     }
 
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), LinkError>> {

@@ -1,5 +1,6 @@
 //! `NetLink`: one type for a connection of any of the four schemes, on either side.
 
+use crate::accept::Permit;
 use crate::error::LinkError;
 use crate::io::ByteStream;
 use crate::link::Link;
@@ -17,7 +18,7 @@ use crate::tls::TlsStream;
 ///
 /// One type for all, so that nothing needs boxing. [`connect`](crate::connect()) and [`Acceptor`](crate::Acceptor)
 /// make it.
-pub struct NetLink<S>(Inner<S>);
+pub struct NetLink<S>(Inner<S>, Option<Permit>);
 
 /// What [`connect`](crate::connect()) returns on the runtime `R`.
 pub type ClientLink<R> = NetLink<<R as crate::Runtime>::Stream>;
@@ -58,21 +59,27 @@ macro_rules! each {
 
 impl<S: ByteStream> NetLink<S> {
     pub(crate) fn tcp(stream: Replay<S>) -> Self {
-        Self(Inner::Tcp(StreamLink::new(stream)))
+        Self(Inner::Tcp(StreamLink::new(stream)), None)
     }
 
     pub(crate) fn ws(link: WsLink<Replay<S>>) -> Self {
-        Self(Inner::Ws(link))
+        Self(Inner::Ws(link), None)
     }
 
     #[cfg(feature = "tls")]
     pub(crate) fn tls(stream: Sealed<S>) -> Self {
-        Self(Inner::Tls(Box::new(StreamLink::new(stream))))
+        Self(Inner::Tls(Box::new(StreamLink::new(stream))), None)
     }
 
     #[cfg(feature = "tls")]
     pub(crate) fn wss(link: WsLink<Sealed<S>>) -> Self {
-        Self(Inner::Wss(Box::new(link)))
+        Self(Inner::Wss(Box::new(link)), None)
+    }
+
+    /// Keeps a place among a listener's connections as long as it lives.
+    pub(crate) fn with_permit(mut self, permit: Option<Permit>) -> Self {
+        self.1 = permit;
+        self
     }
 
     /// The socket at the bottom.

@@ -24,6 +24,11 @@ impl<S> Replay<S> {
         &self.stream
     }
 
+    /// Up to `len` of the bytes in front.
+    pub(crate) fn peek(&self, len: usize) -> &[u8] {
+        &self.first[..self.first.len().min(len)]
+    }
+
     /// Puts `first` in front of all that is to come.
     pub(crate) fn unread(&mut self, mut first: Vec<u8>) {
         first.append(&mut self.first);

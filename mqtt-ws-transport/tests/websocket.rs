@@ -117,7 +117,7 @@ async fn violations_close_with_1002_and_are_named() {
     for (bytes, expected) in cases {
         let (mut server, mut peer) = open().await;
         peer.send(bytes).await;
-        assert_eq!(peer.close_code().await, 1002, "{expected}");
+        assert_eq!(peer.close_code_at_last().await, 1002, "{expected}");
         drop(peer);
         match server.ended().await.0 {
             Err(LinkError::Protocol(violation)) => assert_eq!(violation, expected),
@@ -139,7 +139,7 @@ async fn oversized_messages_are_refused_with_1009() {
         peer.send(frame(true, BINARY, &[1; 1_000])).await;
         assert_eq!(peer.frame().await, Some((BINARY, vec![1; 1_000])));
         peer.send(bytes).await;
-        assert_eq!(peer.close_code().await, 1009);
+        assert_eq!(peer.close_code_at_last().await, 1009);
         drop(peer);
         assert!(matches!(server.ended().await.0, Err(LinkError::MessageTooLarge { limit: 1_000, .. })));
     }

@@ -3,7 +3,7 @@
 use super::engine::{WsFrames, WsRole};
 use super::head::{self, Head, HeadError};
 use super::request::tokens;
-use super::{WsLimits, WsLink};
+use super::{WsLimits, WsLink, WsOptions};
 use crate::io::ByteStream;
 use crate::rt::{Runtime, timeout};
 use crate::url::Endpoint;
@@ -40,6 +40,7 @@ pub(crate) struct ClientHandshake {
     headers: HeaderMap,
     protocols: Vec<String>,
     limits: WsLimits,
+    options: WsOptions,
 }
 
 impl ClientHandshake {
@@ -51,6 +52,7 @@ impl ClientHandshake {
             headers: HeaderMap::new(),
             protocols: vec![super::SUBPROTOCOLS[0].to_owned()],
             limits: WsLimits::default(),
+            options: WsOptions::default(),
         }
     }
 
@@ -72,6 +74,13 @@ impl ClientHandshake {
     #[must_use]
     pub(crate) fn limits(mut self, limits: WsLimits) -> Self {
         self.limits = limits;
+        self
+    }
+
+    /// Behaving like this once it is open.
+    #[must_use]
+    pub(crate) fn options(mut self, options: WsOptions) -> Self {
+        self.options = options;
         self
     }
 
@@ -98,7 +107,11 @@ impl ClientHandshake {
             return Err(refusal(&response, &body));
         }
         self.verify(&response, &key)?;
-        let frames = WsFrames::new(stream, WsRole::Client, rest, self.limits);
+        let frames = WsFrames::new(stream, WsRole::Client, rest, self.limits).options(
+            runtime,
+            self.options,
+            &self.host,
+        );
         Ok((WsLink::new(frames), response))
     }
 

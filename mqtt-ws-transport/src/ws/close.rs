@@ -2,8 +2,6 @@
 
 use std::borrow::Cow;
 use std::fmt;
-use tungstenite::error::ProtocolError;
-use tungstenite::protocol::CloseFrame;
 
 /// The code and text of a WebSocket close frame (RFC 6455 section 7.4).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,6 +25,8 @@ impl CloseReason {
     pub const INVALID_DATA: Self = Self::fixed(1007, "invalid UTF-8");
     /// The peer violates a policy, such as a failed authentication.
     pub const POLICY_VIOLATION: Self = Self::fixed(1008, "");
+    /// The peer did not answer a ping.
+    pub const NO_PONG: Self = Self::fixed(1008, "no answer to the ping in time");
     /// A message exceeds the limit.
     pub const MESSAGE_TOO_BIG: Self = Self::fixed(1009, "message too big");
     /// The server failed.
@@ -59,18 +59,9 @@ impl CloseReason {
         matches!(self.code, 1000 | 1001 | 1005)
     }
 
-    pub(super) fn from_frame(frame: Option<CloseFrame>) -> Self {
-        match frame {
-            None => Self::NO_STATUS,
-            Some(frame) => {
-                Self { code: frame.code.into(), reason: Cow::Owned(frame.reason.as_str().to_owned()) }
-            }
-        }
-    }
-
-    /// `None` for the one that means that there is nothing to send.
-    pub(super) fn to_frame(&self) -> Option<CloseFrame> {
-        (self.code != 1005).then(|| CloseFrame { code: self.code.into(), reason: self.reason().into() })
+    /// What a peer said. The code has been checked.
+    pub(super) fn received(code: u16, reason: &str) -> Self {
+        Self { code, reason: Cow::Owned(reason.to_owned()) }
     }
 }
 
@@ -121,24 +112,4 @@ pub enum Violation {
     /// Another rule.
     #[error("malformed frame")]
     Other,
-}
-
-impl Violation {
-    pub(super) fn from_engine(error: &ProtocolError) -> Self {
-        match error {
-            ProtocolError::NonZeroReservedBits => Self::ReservedBits,
-            ProtocolError::UnmaskedFrameFromClient => Self::NotMasked,
-            ProtocolError::MaskedFrameFromServer => Self::Masked,
-            ProtocolError::FragmentedControlFrame => Self::FragmentedControl,
-            ProtocolError::ControlFrameTooBig => Self::LongControl,
-            ProtocolError::UnknownControlFrameType(code)
-            | ProtocolError::UnknownDataFrameType(code)
-            | ProtocolError::InvalidOpcode(code) => Self::Opcode(*code),
-            ProtocolError::UnexpectedContinueFrame => Self::NothingToContinue,
-            ProtocolError::ExpectedFragment(_) => Self::Interleaved,
-            ProtocolError::InvalidCloseSequence => Self::BadClose,
-            ProtocolError::ReceivedAfterClosing => Self::AfterClose,
-            _ => Self::Other,
-        }
-    }
 }

@@ -1,4 +1,4 @@
-//! `WsFrames`: tungstenite over a byte stream, polled; binary messages out, everything else handled.
+//! `WsFrames`: an open WebSocket over a byte stream, polled.
 //!
 //! ```text
 //!            read Close                      second poll_close
@@ -8,24 +8,34 @@
 //!    │ violation                                                    │
 //!    └──────────► Failed (close code sent, input discarded) ────────┘
 //! ```
+//!
+//! While nothing moves it holds no buffer: a read goes into the thread's buffer and what is left of it that cannot be
+//! handed on at once is kept; what is to be sent is gathered until a flush and then released.
 
-use super::WsLimits;
 use super::close::{CloseReason, Violation};
+use super::frame::{Decoder, Encoder, Event, Fault, Kind};
+use super::keep_alive::{Due, KeepAlive, Moved, Watch};
+use super::message::{Assembly, WsMessage};
+use super::packets::{Cutter, PacketsPerFrame};
+use super::{WsLimits, WsOptions};
 use crate::error::LinkError;
-use crate::frames::Frames;
+use crate::frames::{Frames, MAX_FRAME_PAYLOAD};
 use crate::io::ByteStream;
+use crate::rt::Runtime;
 use crate::scratch;
 use crate::stream::already_gone;
-use bytes::Bytes;
+use bytes::{Buf, Bytes, BytesMut};
 use std::io;
 use std::task::{Context, Poll, Waker, ready};
-use tungstenite::error::{CapacityError, Error as WsError, ProtocolError};
-use tungstenite::protocol::{Message, Role, WebSocket, WebSocketConfig};
 
-/// Messages without payload (ping, pong, empty binary) handled in one poll before other tasks get their turn.
-const MAX_IDLE_FRAMES: usize = 64;
+/// The most that one read takes, as for a plain stream.
+const MAX_READ: usize = 32 * 1024;
+/// Reads without payload (pings, pongs, empty frames) in one poll before other tasks get their turn.
+const MAX_IDLE_READS: usize = 16;
 /// What is discarded at most after a violation, so that the peer can still read the close frame.
 const MAX_DISCARD: usize = 4 << 20;
+/// The payload of our pings. Not empty, since there are peers that take an empty ping for the end.
+const PING: &[u8] = b"mqtt";
 
 /// Which side of the connection this is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,14 +50,39 @@ pub enum WsRole {
 ///
 /// Pings are answered, pongs ignored, an empty frame is not the end. Text frames and violations end the connection
 /// with the close code that says why.
+///
+/// Programs that speak something else than MQTT take whole messages, text too, with
+/// [`poll_message`](Self::poll_message) and [`start_message`](Self::start_message).
 #[derive(Debug)]
 pub struct WsFrames<S> {
-    engine: WebSocket<Bridge<S>>,
+    stream: S,
     state: State,
-    /// The engine holds bytes that the stream did not take; it must be flushed before the next frame.
-    blocked: bool,
+    decoder: Decoder,
+    encoder: Encoder,
+    /// Bytes of the stream that were read and not decoded yet.
+    ahead: Bytes,
+    /// A message of which a part has arrived, where whole ones are asked for.
+    assembly: Assembly,
+    /// Whole frames on their way out.
+    out: BytesMut,
+    out_limit: usize,
+    /// The latest ping not answered yet, since too much is on its way out (RFC 6455 section 5.5.3 allows to leave out
+    /// the earlier ones).
+    pong: Option<Vec<u8>>,
+    /// The stream has taken bytes that it was not asked to flush.
+    unflushed: bool,
+    /// Something is on its way out that no sender waits for; receiving pushes it.
+    owed: bool,
+    /// The sender that waits for the stream. Pushing from the receiving side must not displace it, or it would sleep
+    /// for ever; whoever is woken pushes out all there is.
+    sender: Option<Waker>,
+    /// Found behind bytes that could be handed on: comes after them.
+    error: Option<Box<LinkError>>,
     goodbye: CloseReason,
     discarded: usize,
+    moved: Moved,
+    watch: Option<Box<Watch>>,
+    cutter: Option<Box<Cutter>>,
 }
 
 #[derive(Debug)]
@@ -59,29 +94,80 @@ enum State {
     Shut,
 }
 
+/// What one look at the input gave.
+enum Got {
+    /// Bytes of binary messages, appended to the caller's buffer.
+    Bytes(usize),
+    Message(WsMessage),
+}
+
+/// What is asked for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Want {
+    /// All the bytes there are, whatever their messages.
+    Bytes,
+    Binary,
+    Any,
+}
+
 impl<S: ByteStream> WsFrames<S> {
     /// Speaks WebSocket on `stream`, on which the upgrade is done. `read` are the bytes of the stream that were
     /// received behind the head of the upgrade.
     pub fn new(stream: S, role: WsRole, read: Vec<u8>, limits: WsLimits) -> Self {
-        let read_buffer = limits.read_buffer_size.max(1024);
-        let config = WebSocketConfig::default()
-            .read_buffer_size(read_buffer)
-            // Not bounded by the engine, but by us: no frame is handed over while bytes are blocked, so the buffer holds
-            // at most its target size, one message and the control frame that answers the peer.
-            .write_buffer_size(limits.write_buffer_size)
-            .max_message_size(Some(limits.max_message_size))
-            .max_frame_size(Some(limits.max_frame_size));
-        let role = match role {
-            WsRole::Client => Role::Client,
-            WsRole::Server => Role::Server,
-        };
-        let engine = WebSocket::from_partially_read(Bridge::new(stream), read, role, Some(config));
-        Self { engine, state: State::Open, blocked: false, goodbye: CloseReason::NORMAL, discarded: 0 }
+        let client = role == WsRole::Client;
+        Self {
+            stream,
+            state: State::Open,
+            decoder: Decoder::new(!client, limits.max_frame_size, limits.max_message_size),
+            encoder: Encoder::new(client),
+            ahead: read.into(),
+            assembly: Assembly::default(),
+            out: BytesMut::new(),
+            out_limit: limits.write_buffer_size,
+            pong: None,
+            unflushed: false,
+            owed: false,
+            sender: None,
+            error: None,
+            goodbye: CloseReason::NORMAL,
+            discarded: 0,
+            moved: Moved::default(),
+            watch: None,
+            cutter: None,
+        }
+    }
+
+    /// With pings that keep the connection open and find out that the peer is gone; its error
+    /// ([`LinkError::PeerSilent`]) names it as `peer`.
+    #[must_use]
+    pub fn keep_alive<R: Runtime>(
+        mut self,
+        runtime: &R,
+        keep_alive: KeepAlive,
+        peer: impl Into<Box<str>>,
+    ) -> Self {
+        self.watch = Some(Box::new(Watch::new(runtime, keep_alive, peer.into())));
+        self
+    }
+
+    /// Laying MQTT packets into frames like this.
+    #[must_use]
+    pub fn packets_per_frame(mut self, packets: PacketsPerFrame) -> Self {
+        self.cutter = (packets == PacketsPerFrame::Single).then(Box::default);
+        self
+    }
+
+    pub(super) fn options<R: Runtime>(self, runtime: &R, options: WsOptions, peer: &str) -> Self {
+        let this = self.packets_per_frame(options.packets_per_frame);
+        match options.keep_alive {
+            Some(keep_alive) => this.keep_alive(runtime, keep_alive, peer),
+            None => this,
+        }
     }
 
     /// The stream below.
     pub fn get_ref(&self) -> &S {
-        &self.engine.get_ref().stream
+        &self.stream
     }
 
     /// What the peer said when it closed, once it has.
@@ -89,63 +175,285 @@ impl<S: ByteStream> WsFrames<S> {
         if let State::PeerClosed(reason) = &self.state { Some(reason) } else { None }
     }
 
-    /// Ends the connection for a fault of the peer: tells it `goodbye` as far as the stream takes it now; the rest
-    /// is `poll_close`'s.
-    fn fail(&mut self, error: LinkError, goodbye: &CloseReason) -> LinkError {
-        self.state = State::Failed;
-        self.engine.close(goodbye.to_frame()).ok();
-        error
+    /// The next whole message, text or binary, empty ones too. `None` is the clean end. Cancel-safe.
+    ///
+    /// Text is checked as it arrives, and refused (1007) at the first byte that is not UTF-8.
+    pub fn poll_message(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<WsMessage, LinkError>>> {
+        match ready!(self.poll_input(cx, Want::Any, &mut BytesMut::new())) {
+            Ok(Got::Message(message)) => Poll::Ready(Some(Ok(message))),
+            Ok(Got::Bytes(_)) => Poll::Ready(None),
+            Err(error) => Poll::Ready(Some(Err(error))),
+        }
     }
 
-    fn peer_closed(&mut self, reason: CloseReason) -> Option<Result<Bytes, LinkError>> {
-        // Our answer is queued in the engine; it leaves now or in poll_close.
-        self.engine.flush().ok();
-        let ours = matches!(self.state, State::CloseSent);
-        let result = (!ours && !reason.is_normal()).then(|| Err(LinkError::ClosedByPeer(reason.clone())));
+    /// Takes one message as one frame. Call it only after [`poll_ready`](Frames::poll_ready) said so, and flush.
+    pub fn start_message(&mut self, message: WsMessage) -> Result<(), LinkError> {
+        if !matches!(self.state, State::Open) {
+            return Err(LinkError::Closed);
+        }
+        let (kind, mut data) = match message {
+            WsMessage::Binary(data) => (Kind::Binary, data),
+            WsMessage::Text(text) => (Kind::Text, Bytes::from(text)),
+        };
+        self.append(kind, &mut data);
+        Ok(())
+    }
+
+    fn append(&mut self, kind: Kind, data: &mut Bytes) {
+        let len = data.len();
+        self.encoder.message(kind, data, len, &mut self.out);
+        self.moved.sent = true;
+    }
+
+    /// Receives until there is something to give. `Got::Bytes(0)` is the clean end.
+    fn poll_input(
+        &mut self,
+        cx: &mut Context<'_>,
+        want: Want,
+        buf: &mut BytesMut,
+    ) -> Poll<Result<Got, LinkError>> {
+        if self.owed {
+            self.push(cx);
+        }
+        for _ in 0..MAX_IDLE_READS {
+            if let Some(error) = self.error.take() {
+                return Poll::Ready(Err(*error));
+            }
+            match self.state {
+                State::Open | State::CloseSent => {}
+                State::PeerClosed(_) | State::Shut => return Poll::Ready(Ok(Got::Bytes(0))),
+                State::Failed => return self.poll_discard(cx).map(|()| Ok(Got::Bytes(0))),
+            }
+            let got = if self.ahead.is_empty() {
+                ready!(self.poll_read(cx, want, buf))
+            } else {
+                let ahead = std::mem::take(&mut self.ahead);
+                let mut rest = &ahead[..];
+                let got = self.decode(&mut rest, want, buf);
+                if !rest.is_empty() {
+                    self.ahead = ahead.slice_ref(rest);
+                }
+                got
+            };
+            if self.owed {
+                self.push(cx);
+            }
+            if let Some(got) = got {
+                return Poll::Ready(Ok(got));
+            }
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    fn poll_read(&mut self, cx: &mut Context<'_>, want: Want, buf: &mut BytesMut) -> Poll<Option<Got>> {
+        let read = scratch::with(|scratch| match self.stream.poll_read(cx, &mut scratch[..MAX_READ]) {
+            Poll::Ready(Ok(n)) if n > 0 => {
+                self.moved.received = true;
+                let mut rest = &scratch[..n];
+                let got = self.decode(&mut rest, want, buf);
+                if !rest.is_empty() {
+                    self.ahead = Bytes::copy_from_slice(rest);
+                }
+                Poll::Ready(Ok(got))
+            }
+            Poll::Ready(Ok(_)) => Poll::Ready(Err(None)),
+            Poll::Ready(Err(error)) => Poll::Ready(Err(Some(error))),
+            Poll::Pending => Poll::Pending,
+        });
+        match read {
+            Poll::Ready(Ok(got)) => Poll::Ready(got),
+            Poll::Ready(Err(error)) => {
+                self.ended(error);
+                Poll::Ready(None)
+            }
+            Poll::Pending => {
+                self.watch(cx);
+                if self.error.is_some() { Poll::Ready(None) } else { Poll::Pending }
+            }
+        }
+    }
+
+    /// Takes frames apart until there is something to give or `input` is used up; behind a close or a fault nothing is
+    /// looked at any more.
+    fn decode(&mut self, input: &mut &[u8], want: Want, buf: &mut BytesMut) -> Option<Got> {
+        let before = buf.len();
+        if want == Want::Bytes && !self.assembly.data.is_empty() {
+            buf.unsplit(std::mem::take(&mut self.assembly.data));
+        }
+        loop {
+            let out = if want == Want::Bytes { &mut *buf } else { &mut self.assembly.data };
+            let event = self.decoder.decode(input, out, want == Want::Any);
+            let text = if want == Want::Any { self.assembly.check_text(&self.decoder) } else { Ok(()) };
+            match text.and(event) {
+                Ok(None) => break,
+                Ok(Some(Event::Message(_))) if want == Want::Bytes => {}
+                Ok(Some(Event::Message(kind))) => match self.assembly.take(kind) {
+                    Some(message) => return Some(Got::Message(message)),
+                    None => self.fault(Violation::InvalidUtf8.into()),
+                },
+                Ok(Some(Event::Ping(payload))) => self.answer(payload),
+                Ok(Some(Event::Pong)) => {}
+                Ok(Some(Event::Close(reason))) => self.peer_closed(reason),
+                Err(fault) => self.fault(fault),
+            }
+            if !matches!(self.state, State::Open | State::CloseSent) {
+                *input = &[];
+                break;
+            }
+        }
+        let n = buf.len() - before;
+        (n > 0).then_some(Got::Bytes(n))
+    }
+
+    fn answer(&mut self, payload: Vec<u8>) {
+        if !matches!(self.state, State::Open) {
+            return;
+        }
+        self.owed = true;
+        if self.out.len() > self.out_limit {
+            self.pong = Some(payload);
+        } else {
+            self.encoder.pong(&payload, &mut self.out);
+        }
+    }
+
+    fn peer_closed(&mut self, reason: CloseReason) {
+        if matches!(self.state, State::Open) {
+            self.encoder.close(&reason, &mut self.out);
+            self.owed = true;
+            if !reason.is_normal() {
+                self.error = Some(Box::new(LinkError::ClosedByPeer(reason.clone())));
+            }
+        }
         self.state = State::PeerClosed(reason);
-        result
     }
 
-    fn ended(&mut self) -> Option<Result<Bytes, LinkError>> {
-        if matches!(self.state, State::CloseSent) {
-            self.state = State::PeerClosed(CloseReason::NO_STATUS);
-            return None;
+    fn fault(&mut self, fault: Fault) {
+        let (error, goodbye) = match fault {
+            Fault::Violation(violation @ Violation::InvalidUtf8) => {
+                (LinkError::Protocol(violation), CloseReason::INVALID_DATA)
+            }
+            Fault::Violation(violation) => (LinkError::Protocol(violation), CloseReason::PROTOCOL_ERROR),
+            Fault::TooLarge { size, limit } => {
+                (LinkError::MessageTooLarge { size, limit }, CloseReason::MESSAGE_TOO_BIG)
+            }
+            // [MQTT-6.0.0-1]: binary frames only, anything else closes the connection.
+            Fault::Text => (LinkError::TextFrame, CloseReason::UNSUPPORTED_DATA),
+        };
+        self.fail(error, &goodbye);
+    }
+
+    /// Ends the connection for a fault of the peer and tells it why, as far as the stream takes it now; the rest is
+    /// `poll_close`'s.
+    fn fail(&mut self, error: LinkError, goodbye: &CloseReason) {
+        if matches!(self.state, State::Open) {
+            self.encoder.close(goodbye, &mut self.out);
+            self.owed = true;
         }
         self.state = State::Failed;
-        Some(Err(LinkError::ClosedAbruptly))
+        self.error = Some(Box::new(error));
     }
 
-    fn sort_error(&mut self, error: WsError) -> Option<Result<Bytes, LinkError>> {
-        Some(Err(match error {
-            WsError::ConnectionClosed
-            | WsError::AlreadyClosed
-            | WsError::Protocol(ProtocolError::ResetWithoutClosingHandshake) => return self.ended(),
-            WsError::Protocol(error) => {
-                let violation = Violation::from_engine(&error);
-                self.fail(LinkError::Protocol(violation), &CloseReason::PROTOCOL_ERROR)
-            }
-            WsError::Capacity(CapacityError::MessageTooLong { size, max_size }) => {
-                self.fail(LinkError::MessageTooLarge { size, limit: max_size }, &CloseReason::MESSAGE_TOO_BIG)
-            }
-            WsError::Utf8(_) => {
-                self.fail(LinkError::Protocol(Violation::InvalidUtf8), &CloseReason::INVALID_DATA)
-            }
-            WsError::Io(error) if error.kind() == io::ErrorKind::UnexpectedEof => return self.ended(),
-            WsError::Io(error) => {
+    /// The stream has ended (`None`) or failed.
+    fn ended(&mut self, error: Option<io::Error>) {
+        self.discarded = MAX_DISCARD;
+        match error {
+            Some(error) if error.kind() != io::ErrorKind::UnexpectedEof => {
                 self.state = State::Failed;
-                LinkError::from_stream(error)
+                self.error = Some(Box::new(LinkError::from_stream(error)));
             }
-            _ => self.fail(LinkError::Protocol(Violation::Other), &CloseReason::PROTOCOL_ERROR),
-        }))
+            _ if matches!(self.state, State::CloseSent) => {
+                self.state = State::PeerClosed(CloseReason::NO_STATUS);
+            }
+            _ => {
+                self.state = State::Failed;
+                self.error = Some(Box::new(LinkError::ClosedAbruptly));
+            }
+        }
+    }
+
+    /// Keep-alive. Only looked at when nothing is there to read.
+    fn watch(&mut self, cx: &mut Context<'_>) {
+        let Some(watch) = &mut self.watch else { return };
+        match watch.poll(cx, &mut self.moved) {
+            Due::Nothing => {}
+            Due::Ping if matches!(self.state, State::Open) => {
+                // Behind a sender that is stuck anyway a ping would only pile up; the deadline runs all the same.
+                if self.out.len() <= self.out_limit {
+                    self.encoder.ping(PING, &mut self.out);
+                    self.push(cx);
+                }
+                // The timer now runs to the deadline and must know whom to wake.
+                if let Due::Silent(waited) =
+                    self.watch.as_mut().map_or(Due::Nothing, |w| w.poll(cx, &mut self.moved))
+                {
+                    self.silent(waited, cx);
+                }
+            }
+            // After our close frame the peer is only waited for.
+            Due::Ping => {}
+            Due::Silent(waited) => self.silent(waited, cx),
+        }
+    }
+
+    fn silent(&mut self, waited: std::time::Duration, cx: &mut Context<'_>) {
+        let peer = self.watch.take().map(|watch| watch.peer).unwrap_or_default();
+        self.fail(LinkError::PeerSilent { peer, waited }, &CloseReason::NO_PONG);
+        self.push(cx);
+        // Nobody is there who would have to read the close frame before the socket goes.
+        self.discarded = MAX_DISCARD;
+    }
+
+    /// Pushes out what the receiving side owes. A stream that fails here will tell so when it is read.
+    fn push(&mut self, cx: &mut Context<'_>) {
+        self.owed = true;
+        let sender = self.sender.clone();
+        let mut context =
+            sender.as_ref().map_or_else(|| Context::from_waker(cx.waker()), Context::from_waker);
+        if let Poll::Ready(Err(_)) = self.poll_out(&mut context) {
+            self.out = BytesMut::new();
+            self.owed = false;
+        }
+    }
+
+    fn poll_out(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        loop {
+            while !self.out.is_empty() {
+                let n = ready!(self.stream.poll_write(cx, &self.out))?;
+                if n == 0 {
+                    return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+                }
+                self.out.advance(n);
+                self.unflushed = true;
+            }
+            match self.pong.take() {
+                Some(payload) => self.encoder.pong(&payload, &mut self.out),
+                None => break,
+            }
+        }
+        self.out = BytesMut::new();
+        if self.unflushed {
+            ready!(self.stream.poll_flush(cx))?;
+            self.unflushed = false;
+        }
+        self.owed = false;
+        Poll::Ready(Ok(()))
+    }
+
+    /// [`poll_out`](Self::poll_out) for a sender.
+    fn poll_out_for_sender(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), LinkError>> {
+        let result = self.poll_out(cx);
+        self.sender = result.is_pending().then(|| cx.waker().clone());
+        result.map_err(LinkError::from_stream)
     }
 
     /// After a violation: swallows input until the peer ends, since closing a socket with unread bytes resets it and
     /// may take the close frame with it.
     fn poll_discard(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        self.engine.flush().ok();
         scratch::with(|scratch| {
             while self.discarded < MAX_DISCARD {
-                match ready!(self.engine.get_mut().stream.poll_read(cx, scratch)) {
+                match ready!(self.stream.poll_read(cx, scratch)) {
                     Ok(0) | Err(_) => self.discarded = MAX_DISCARD,
                     Ok(n) => self.discarded += n,
                 }
@@ -153,105 +461,81 @@ impl<S: ByteStream> WsFrames<S> {
             Poll::Ready(())
         })
     }
-
-    fn poll_engine_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), LinkError>> {
-        self.engine.get_mut().sender(cx);
-        let result = self.engine.flush();
-        match result {
-            Err(WsError::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => {
-                self.engine.get_mut().sender_waits = true;
-                return Poll::Pending;
-            }
-            _ => self.engine.get_mut().sender_waits = false,
-        }
-        self.blocked = false;
-        Poll::Ready(match result {
-            // The close handshake is complete; nothing is left to flush.
-            Ok(()) | Err(WsError::ConnectionClosed | WsError::AlreadyClosed) => Ok(()),
-            Err(WsError::Io(error)) => Err(LinkError::from_stream(error)),
-            Err(_) => Err(LinkError::Closed),
-        })
-    }
 }
 
 impl<S: ByteStream> Frames for WsFrames<S> {
     fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, LinkError>>> {
-        match self.state {
-            State::Open | State::CloseSent => {}
-            State::PeerClosed(_) | State::Shut => return Poll::Ready(None),
-            State::Failed => {
-                self.engine.get_mut().receiver(cx);
-                return self.poll_discard(cx).map(|()| None);
+        loop {
+            match ready!(self.poll_input(cx, Want::Binary, &mut BytesMut::new())) {
+                Ok(Got::Message(message)) if message.is_empty() => {}
+                Ok(Got::Message(message)) => return Poll::Ready(Some(Ok(message.into_bytes()))),
+                Ok(Got::Bytes(_)) => return Poll::Ready(None),
+                Err(error) => return Poll::Ready(Some(Err(error))),
             }
         }
-        self.engine.get_mut().receiver(cx);
-        for _ in 0..MAX_IDLE_FRAMES {
-            match self.engine.read() {
-                Ok(Message::Binary(data)) if data.is_empty() => {}
-                Ok(Message::Binary(data)) => return Poll::Ready(Some(Ok(data))),
-                // The engine has queued the pong; its next read sends it.
-                Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_)) => {}
-                // [MQTT-6.0.0-1]: binary frames only, anything else closes the connection.
-                Ok(Message::Text(_)) => {
-                    let error = self.fail(LinkError::TextFrame, &CloseReason::UNSUPPORTED_DATA);
-                    return Poll::Ready(Some(Err(error)));
-                }
-                Ok(Message::Close(frame)) => {
-                    return Poll::Ready(self.peer_closed(CloseReason::from_frame(frame)));
-                }
-                Err(WsError::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => return Poll::Pending,
-                Err(error) => return Poll::Ready(self.sort_error(error)),
-            }
+    }
+
+    fn poll_recv_into(&mut self, cx: &mut Context<'_>, buf: &mut BytesMut) -> Poll<Result<usize, LinkError>> {
+        match ready!(self.poll_input(cx, Want::Bytes, buf))? {
+            Got::Bytes(n) => Poll::Ready(Ok(n)),
+            Got::Message(_) => Poll::Ready(Ok(0)),
         }
-        cx.waker().wake_by_ref();
-        Poll::Pending
     }
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), LinkError>> {
         if !matches!(self.state, State::Open) {
-            return Poll::Ready(Err(LinkError::Closed));
+            // Who only sends shall hear the reason too.
+            return Poll::Ready(Err(self.error.take().map_or(LinkError::Closed, |error| *error)));
         }
-        if self.blocked { self.poll_engine_flush(cx) } else { Poll::Ready(Ok(())) }
+        if self.out.len() > self.out_limit || self.sender.is_some() {
+            return self.poll_out_for_sender(cx);
+        }
+        Poll::Ready(Ok(()))
     }
 
     fn start_send(&mut self, message: Bytes) -> Result<(), LinkError> {
-        if !matches!(self.state, State::Open) {
-            return Err(LinkError::Closed);
-        }
-        match self.engine.write(Message::Binary(message)) {
-            Ok(()) => Ok(()),
-            // The engine has taken the frame, the stream has not taken all of it.
-            Err(WsError::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => {
-                self.blocked = true;
-                Ok(())
+        self.start_message(WsMessage::Binary(message))
+    }
+
+    fn poll_send(&mut self, cx: &mut Context<'_>, data: &mut dyn Buf) -> Poll<Result<(), LinkError>> {
+        while data.has_remaining() {
+            ready!(self.poll_ready(cx))?;
+            match &mut self.cutter {
+                Some(cutter) => {
+                    if let Some(mut packet) = cutter.next(data) {
+                        self.append(Kind::Binary, &mut packet);
+                    }
+                }
+                None => {
+                    let len = data.remaining().min(MAX_FRAME_PAYLOAD);
+                    self.encoder.message(Kind::Binary, data, len, &mut self.out);
+                    self.moved.sent = true;
+                }
             }
-            Err(WsError::Io(error)) => Err(LinkError::from_stream(error)),
-            Err(_) => Err(LinkError::Closed),
         }
+        Poll::Ready(Ok(()))
     }
 
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), LinkError>> {
         match self.state {
             State::Shut => Poll::Ready(Ok(())),
-            _ => self.poll_engine_flush(cx),
+            _ => self.poll_out_for_sender(cx),
         }
     }
 
     fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), LinkError>> {
         match self.state {
             State::Open => {
-                self.engine.get_mut().sender(cx);
                 self.state = State::CloseSent;
-                // A full stream leaves the frame in the engine, which the flush below waits for.
-                self.engine.close(self.goodbye.to_frame()).ok();
-                self.poll_engine_flush(cx)
+                self.encoder.close(&self.goodbye, &mut self.out);
+                self.poll_out_for_sender(cx)
             }
             // Half-closing the stream now could make a proxy drop the peer's answer.
-            State::CloseSent => self.poll_engine_flush(cx),
+            State::CloseSent => self.poll_out_for_sender(cx),
             State::PeerClosed(_) | State::Failed => {
                 // Whether the last words still got through does not matter any more.
-                let _ = ready!(self.poll_engine_flush(cx));
-                let ended = ready!(self.engine.get_mut().stream.poll_shutdown(cx));
+                let _ = ready!(self.poll_out_for_sender(cx));
+                let ended = ready!(self.stream.poll_shutdown(cx));
                 if matches!(self.state, State::PeerClosed(_)) {
                     self.state = State::Shut;
                 }
@@ -273,59 +557,5 @@ impl<S: ByteStream> Frames for WsFrames<S> {
 
     fn set_close_reason(&mut self, reason: CloseReason) {
         self.goodbye = reason;
-    }
-}
-
-/// The stream as the engine sees it: blocking calls that answer `WouldBlock` instead.
-///
-/// The engine writes on its own while it reads (pong, close). Such a write must not displace the waker of a sender
-/// that waits for the same stream, or the sender would sleep for ever: it uses the sender's waker while one waits,
-/// and the receiver's otherwise. Whoever is woken pushes out all there is.
-#[derive(Debug)]
-struct Bridge<S> {
-    stream: S,
-    read_waker: Waker,
-    write_waker: Waker,
-    sender_waits: bool,
-}
-
-impl<S> Bridge<S> {
-    fn new(stream: S) -> Self {
-        let waker = Waker::noop();
-        Self { stream, read_waker: waker.clone(), write_waker: waker.clone(), sender_waits: false }
-    }
-
-    fn receiver(&mut self, cx: &Context<'_>) {
-        self.read_waker.clone_from(cx.waker());
-        if !self.sender_waits {
-            self.write_waker.clone_from(cx.waker());
-        }
-    }
-
-    fn sender(&mut self, cx: &Context<'_>) {
-        self.write_waker.clone_from(cx.waker());
-    }
-}
-
-impl<S: ByteStream> io::Read for Bridge<S> {
-    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        unblock(self.stream.poll_read(&mut Context::from_waker(&self.read_waker), buf))
-    }
-}
-
-impl<S: ByteStream> io::Write for Bridge<S> {
-    fn write(&mut self, data: &[u8]) -> io::Result<usize> {
-        unblock(self.stream.poll_write(&mut Context::from_waker(&self.write_waker), data))
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        unblock(self.stream.poll_flush(&mut Context::from_waker(&self.write_waker)))
-    }
-}
-
-fn unblock<T>(poll: Poll<io::Result<T>>) -> io::Result<T> {
-    match poll {
-        Poll::Ready(result) => result,
-        Poll::Pending => Err(io::ErrorKind::WouldBlock.into()),
     }
 }

@@ -1,18 +1,26 @@
 //! WebSocket: the upgrade on both sides and the byte stream of binary frames that MQTT runs in.
 //!
-//! The frames themselves are tungstenite's work, driven directly over our byte seam instead of through one of its
-//! async wrappers: one code path for every runtime, and a poll costs no waker indirection.
+//! Frame headers, close codes and the keys of the handshake are tungstenite's work, driven directly over our byte seam:
+//! one code path for every runtime, a poll costs no waker indirection, and an idle connection holds no buffer.
 
 mod client;
 mod close;
 mod engine;
+mod frame;
 pub(crate) mod head;
+mod keep_alive;
+mod mask;
+mod message;
+mod packets;
 mod request;
 mod server;
 
 pub use client::HandshakeError;
 pub use close::{CloseReason, Violation};
 pub use engine::{WsFrames, WsRole};
+pub use keep_alive::KeepAlive;
+pub use message::WsMessage;
+pub use packets::PacketsPerFrame;
 pub use request::{Upgrade, UpgradeError};
 pub use server::{HttpRequest, HttpResponse};
 
@@ -40,9 +48,6 @@ pub struct WsLimits {
     pub max_message_size: usize,
     /// The largest single frame taken, in bytes. Default 16 MiB.
     pub max_frame_size: usize,
-    /// The read buffer, in bytes, that each connection owns for its whole life. Default 4 KiB; values under 1 KiB
-    /// are raised to that. Larger pays only for long streams of large frames.
-    pub read_buffer_size: usize,
     /// How much may be buffered before it is written to the stream, in bytes. Default 16 KiB. The buffer takes at
     /// most this and one frame, and holds nothing after a flush.
     pub write_buffer_size: usize,
@@ -50,12 +55,7 @@ pub struct WsLimits {
 
 impl Default for WsLimits {
     fn default() -> Self {
-        Self {
-            max_message_size: 16 << 20,
-            max_frame_size: 16 << 20,
-            read_buffer_size: 4 << 10,
-            write_buffer_size: 16 << 10,
-        }
+        Self { max_message_size: 16 << 20, max_frame_size: 16 << 20, write_buffer_size: 16 << 10 }
     }
 }
 
@@ -68,10 +68,23 @@ impl WsLimits {
         self
     }
 
-    /// With a read buffer of `bytes`.
+    /// With a largest frame of `bytes`.
     #[must_use]
-    pub fn read_buffer_size(mut self, bytes: usize) -> Self {
-        self.read_buffer_size = bytes;
+    pub fn max_frame_size(mut self, bytes: usize) -> Self {
+        self.max_frame_size = bytes;
         self
+    }
+}
+
+/// How a WebSocket behaves. What it takes at most is in [`WsLimits`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct WsOptions {
+    pub(crate) keep_alive: Option<KeepAlive>,
+    pub(crate) packets_per_frame: PacketsPerFrame,
+}
+
+impl Default for WsOptions {
+    fn default() -> Self {
+        Self { keep_alive: Some(KeepAlive::default()), packets_per_frame: PacketsPerFrame::Many }
     }
 }

@@ -35,6 +35,26 @@ impl Upgrade {
     pub fn header(&self, name: &str) -> Option<&str> {
         self.request.headers().get(name)?.to_str().ok()
     }
+    /// The value of the cookie of that name, as sent. The first one, where a browser sends several of the name.
+    pub fn cookie(&self, name: &str) -> Option<&str> {
+        let lines = self.request.headers().get_all(header::COOKIE).into_iter();
+        let pairs = lines.filter_map(|line| line.to_str().ok()).flat_map(|line| line.split(';'));
+        pairs.filter_map(|pair| pair.trim().split_once('=')).find(|(key, _)| *key == name).map(
+            |(_, value)| value.strip_prefix('"').and_then(|value| value.strip_suffix('"')).unwrap_or(value),
+        )
+    }
+    /// The decoded value of the first parameter of that name in the query; empty for `?name`. As in an HTML form `+` is
+    /// a space; what decodes to no UTF-8 is replaced.
+    pub fn query_value(&self, name: &str) -> Option<String> {
+        self.query()?.split('&').find_map(|pair| {
+            let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
+            (decode(key) == name).then(|| decode(value))
+        })
+    }
+    /// The request, to change: an authenticator leaves what it found out in its extensions.
+    pub fn request_mut(&mut self) -> &mut HttpRequest {
+        &mut self.request
+    }
     /// The chosen sub-protocol: `mqtt` or `mqttv3.1`. `None` only where none is required and none was offered.
     pub fn protocol(&self) -> Option<&'static str> {
         self.protocol
@@ -43,6 +63,28 @@ impl Upgrade {
     pub(super) fn new(request: HttpRequest, protocol: Option<&'static str>) -> Self {
         Self { request, protocol }
     }
+}
+
+/// Takes percent-encoding off.
+fn decode(text: &str) -> String {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let [byte, after @ ..] = rest {
+        rest = after;
+        let digit = |byte: &u8| char::from(*byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+        match (byte, after) {
+            (b'%', [high, low, after @ ..]) => match (digit(high), digit(low)) {
+                (Some(high), Some(low)) => {
+                    bytes.push(high << 4 | low);
+                    rest = after;
+                }
+                _ => bytes.push(b'%'),
+            },
+            (b'+', _) => bytes.push(b' '),
+            (byte, _) => bytes.push(*byte),
+        }
+    }
+    String::from_utf8(bytes).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
 }
 
 /// Why a connection to a WebSocket listener did not become one. All but the first four were answered with an HTTP
@@ -89,6 +131,21 @@ pub enum UpgradeError {
         /// The path asked for.
         path: String,
     },
+    /// Pages of this origin may not connect, or none was named and one must be. 403.
+    #[error("origin {} is not allowed", origin.as_deref().unwrap_or("(none)"))]
+    Origin {
+        /// What the client named, at most 100 characters.
+        origin: Option<String>,
+    },
+    /// The application refused the client, with this status.
+    #[error("the application refused the client with {status}")]
+    Refused {
+        /// The status of its answer.
+        status: StatusCode,
+    },
+    /// The application did not decide about the client within the handshake deadline. 503.
+    #[error("the application did not decide about the client in time")]
+    Undecided,
     /// A plain request on the MQTT path. 426.
     #[error("plain HTTP request on the MQTT path")]
     NotAnUpgrade,
@@ -121,6 +178,9 @@ impl UpgradeError {
             }
             Self::Method(_) => StatusCode::METHOD_NOT_ALLOWED,
             Self::NotFound { .. } => StatusCode::NOT_FOUND,
+            Self::Origin { .. } => StatusCode::FORBIDDEN,
+            Self::Refused { status } => *status,
+            Self::Undecided => StatusCode::SERVICE_UNAVAILABLE,
             Self::NotAnUpgrade | Self::Version => StatusCode::UPGRADE_REQUIRED,
         })
     }
@@ -144,6 +204,13 @@ impl UpgradeError {
                 format!("Method {method} is not allowed here. Use GET, or connect to {url}")
             }
             Self::NotFound { path } => format!("No MQTT endpoint at {path}. Connect to {url}"),
+            Self::Origin { origin: Some(origin) } => {
+                format!("Pages of {origin} may not connect here. The operator can allow this origin.")
+            }
+            Self::Origin { origin: None } => {
+                "Only pages of certain origins may connect here, and the request names none.".to_owned()
+            }
+            Self::Undecided => "The server could not decide about you in time. Try again later.".to_owned(),
             Self::NotAnUpgrade => {
                 format!(
                     "This is an MQTT endpoint, not a page. Connect to {url} with an MQTT client over WebSocket."
@@ -159,6 +226,8 @@ impl UpgradeError {
             Self::Subprotocol { .. } => {
                 "No MQTT sub-protocol in the request: offer the WebSocket sub-protocol `mqtt`.".to_owned()
             }
+            // The application says it itself.
+            Self::Refused { .. } => String::new(),
             Self::Io(_) | Self::Ended { .. } | Self::Stalled | Self::NotHttp { .. } => String::new(),
         }
     }

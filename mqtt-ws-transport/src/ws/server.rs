@@ -3,13 +3,16 @@
 use super::engine::{WsFrames, WsRole};
 use super::head::{self, Head, HeadError};
 use super::request::{self, Upgrade, UpgradeError, Wish};
-use super::{WsLimits, WsLink};
+use super::{WsLimits, WsOptions};
+use crate::accept::{Forwarding, PeerInfo};
 use crate::io::ByteStream;
 use crate::rt::{Runtime, timeout};
 use crate::url::DEFAULT_PATH;
 use bytes::Bytes;
 use http::{Method, StatusCode, header};
 use std::fmt::{self, Write as _};
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,6 +25,10 @@ pub type HttpResponse = http::Response<Bytes>;
 /// It runs on the connection's task and must not block.
 type HttpHandler = Arc<dyn Fn(&HttpRequest) -> Option<HttpResponse> + Send + Sync>;
 
+/// Asks the application about a client.
+type Authenticator = Arc<dyn Fn(PeerInfo) -> Verdict + Send + Sync>;
+type Verdict = Pin<Box<dyn Future<Output = Result<PeerInfo, HttpResponse>> + Send>>;
+
 /// How much of a request is swallowed after an answer.
 const LINGER: usize = 64 * 1024;
 
@@ -29,6 +36,12 @@ const LINGER: usize = 64 * 1024;
 #[derive(Clone)]
 pub(crate) struct ServerHandshake {
     pub(crate) path: Arc<str>,
+    pub(crate) path_is_prefix: bool,
+    pub(crate) origins: Option<Arc<[String]>>,
+    pub(crate) require_origin: bool,
+    pub(crate) forwarding: Option<Forwarding>,
+    pub(crate) authenticator: Option<Authenticator>,
+    pub(crate) options: WsOptions,
     pub(crate) require_subprotocol: bool,
     pub(crate) max_head_size: usize,
     pub(crate) limits: WsLimits,
@@ -41,6 +54,12 @@ impl Default for ServerHandshake {
     fn default() -> Self {
         Self {
             path: DEFAULT_PATH.into(),
+            path_is_prefix: false,
+            origins: None,
+            require_origin: false,
+            forwarding: None,
+            authenticator: None,
+            options: WsOptions::default(),
             require_subprotocol: true,
             max_head_size: 16 * 1024,
             limits: WsLimits::default(),
@@ -56,7 +75,11 @@ impl fmt::Debug for ServerHandshake {
             .field("path", &self.path)
             .field("require_subprotocol", &self.require_subprotocol)
             .field("max_head_size", &self.max_head_size)
+            .field("origins", &self.origins)
+            .field("forwarding", &self.forwarding)
+            .field("authenticator", &self.authenticator.is_some())
             .field("limits", &self.limits)
+            .field("options", &self.options)
             .field("handler", &self.handler.is_some())
             .finish_non_exhaustive()
     }
@@ -67,7 +90,7 @@ impl fmt::Debug for ServerHandshake {
 #[expect(clippy::large_enum_variant, reason = "made once per connection and taken apart at once")]
 pub(crate) enum Served<S> {
     /// It is a WebSocket now.
-    WebSocket(WsLink<S>, Box<Upgrade>),
+    WebSocket(WsFrames<S>, PeerInfo),
     /// The application's handler has answered a plain request and the connection is done.
     Http {
         /// The status of its answer.
@@ -76,48 +99,89 @@ pub(crate) enum Served<S> {
 }
 
 impl ServerHandshake {
+    /// Whether a header may name the client.
+    pub(crate) fn reads_forwarded(&self) -> bool {
+        self.forwarding.is_some()
+    }
+
     /// Reads one request from `stream` and serves it.
     ///
-    /// The request must be complete within `deadline`; an answer must be taken within the same time again.
-    /// Whatever is wrong has been answered when this returns. Dropping the future drops the stream.
+    /// The request must be complete, and the application have decided, within `deadline`; an answer must be taken
+    /// within the same time again. Whatever is wrong has been answered when this returns. Dropping the future drops the
+    /// stream.
     pub(crate) async fn accept<R: Runtime, S: ByteStream>(
         &self,
         runtime: &R,
         mut stream: S,
         deadline: Duration,
+        peer: PeerInfo,
     ) -> Result<Served<S>, UpgradeError> {
-        let request = match timeout(runtime, deadline, self.read_request(&mut stream)).await {
-            Ok(Ok((request, rest))) => Ok((self.decide(&request), request, rest)),
-            Ok(Err(error)) => Err(error),
-            Err(_) => Err(UpgradeError::TimedOut),
+        let end = runtime.now().saturating_add(deadline);
+        let reading = timeout(runtime, deadline, self.read_request(&mut stream)).await;
+        let (outcome, url, head_only) = match reading.unwrap_or(Err(UpgradeError::TimedOut)) {
+            Ok((request, rest)) => {
+                let (url, head_only) = (self.url(Some(&request)), request.method() == Method::HEAD);
+                let left = end.saturating_sub(runtime.now());
+                (
+                    self.judge(runtime, left, request, peer).await.map(|verdict| (verdict, rest)),
+                    url,
+                    head_only,
+                )
+            }
+            Err(error) => (Err(error), self.url(None), false),
         };
         let answer = async {
-            match request {
-                Ok((Ok(Decision::Upgrade { protocol, answer }), request, rest)) => {
+            match outcome {
+                Ok((Judged::Upgrade { answer, peer }, rest)) => {
                     head::write_all(&mut stream, answer.as_bytes()).await?;
+                    let name =
+                        peer.address.map_or_else(|| "the client".to_owned(), |address| address.to_string());
                     let frames = WsFrames::new(stream, WsRole::Server, rest, self.limits);
-                    Ok(Served::WebSocket(WsLink::new(frames), Box::new(Upgrade::new(request, protocol))))
+                    Ok(Served::WebSocket(frames.options(runtime, self.options, &name), *peer))
                 }
-                Ok((Ok(Decision::Respond(response)), request, _)) => {
-                    let status = response.status();
-                    respond(&mut stream, &response, request.method() == Method::HEAD).await?;
-                    Ok(Served::Http { status })
+                Ok((Judged::Serve(response), _)) => {
+                    respond(&mut stream, &response, head_only).await?;
+                    Ok(Served::Http { status: response.status() })
                 }
-                Ok((Err(error), request, _)) => {
-                    if let Some(response) = error.response(&self.url(Some(&request))) {
-                        respond(&mut stream, &response, request.method() == Method::HEAD).await?;
-                    }
-                    Err(error)
+                Ok((Judged::Refuse(response), _)) => {
+                    respond(&mut stream, &response, head_only).await?;
+                    Err(UpgradeError::Refused { status: response.status() })
                 }
                 Err(error) => {
-                    if let Some(response) = error.response(&self.url(None)) {
-                        respond(&mut stream, &response, false).await?;
+                    if let Some(response) = error.response(&url) {
+                        respond(&mut stream, &response, head_only).await?;
                     }
                     Err(error)
                 }
             }
         };
         timeout(runtime, deadline, answer).await.unwrap_or(Err(UpgradeError::Stalled))
+    }
+
+    /// What a request gets, also by the application's opinion, which it has to form within `left`.
+    async fn judge<R: Runtime>(
+        &self,
+        runtime: &R,
+        left: Duration,
+        request: HttpRequest,
+        mut peer: PeerInfo,
+    ) -> Result<Judged, UpgradeError> {
+        let (protocol, answer) = match self.decide(&request)? {
+            Decision::Respond(response) => return Ok(Judged::Serve(response)),
+            Decision::Upgrade { protocol, answer } => (protocol, answer),
+        };
+        if let Some(forwarding) = &self.forwarding {
+            peer.behind(forwarding.client(request.headers(), peer.address));
+        }
+        peer.upgrade = Some(Box::new(Upgrade::new(request, protocol)));
+        let Some(authenticator) = &self.authenticator else {
+            return Ok(Judged::Upgrade { answer, peer: Box::new(peer) });
+        };
+        match timeout(runtime, left, authenticator(peer)).await {
+            Ok(Ok(peer)) => Ok(Judged::Upgrade { answer, peer: Box::new(peer) }),
+            Ok(Err(response)) => Ok(Judged::Refuse(response)),
+            Err(_) => Err(UpgradeError::Undecided),
+        }
     }
 
     async fn read_request<S: ByteStream>(
@@ -153,16 +217,42 @@ impl ServerHandshake {
                 if let Some(response) = self.handler.as_ref().and_then(|handler| handler(request)) {
                     return Ok(Decision::Respond(response));
                 }
-                Err(if path == &*self.path { UpgradeError::NotAnUpgrade } else { not_found() })
+                Err(if self.serves(path) { UpgradeError::NotAnUpgrade } else { not_found() })
             }
             Wish::Upgrade => {
-                if path != &*self.path {
+                if !self.serves(path) {
                     return Err(not_found());
                 }
+                self.check_origin(request)?;
                 let (protocol, key) = request::check_upgrade(request, self.require_subprotocol)?;
                 Ok(Decision::Upgrade { protocol, answer: switching_protocols(key, protocol) })
             }
         }
+    }
+
+    fn serves(&self, path: &str) -> bool {
+        if !self.path_is_prefix {
+            return path == &*self.path;
+        }
+        let below = path.strip_prefix(self.path.trim_end_matches('/'));
+        below.is_some_and(|below| below.is_empty() || below.starts_with('/'))
+    }
+
+    /// RFC 6455 section 10.2.
+    fn check_origin(&self, request: &HttpRequest) -> Result<(), UpgradeError> {
+        let mut named = request.headers().get_all(header::ORIGIN).into_iter().peekable();
+        if self.require_origin && named.peek().is_none() {
+            return Err(UpgradeError::Origin { origin: None });
+        }
+        let Some(origins) = &self.origins else { return Ok(()) };
+        for origin in named {
+            let allowed = |ours: &String| ours.as_bytes().eq_ignore_ascii_case(origin.as_bytes());
+            if !origins.iter().any(allowed) {
+                let origin = String::from_utf8_lossy(origin.as_bytes()).chars().take(100).collect();
+                return Err(UpgradeError::Origin { origin: Some(origin) });
+            }
+        }
+        Ok(())
     }
 
     /// Where MQTT is served, as far as the request knows its host.
@@ -174,6 +264,13 @@ impl ServerHandshake {
         let scheme = if self.secure { "wss" } else { "ws" };
         format!("{scheme}://{host}{}", self.path)
     }
+}
+
+/// What a request gets after all.
+enum Judged {
+    Upgrade { answer: String, peer: Box<PeerInfo> },
+    Serve(HttpResponse),
+    Refuse(HttpResponse),
 }
 
 enum Decision {

@@ -107,6 +107,17 @@ impl RawPeer {
         }
     }
 
+    /// The code of the close frame, before which the echo of what was good may come.
+    pub async fn close_code_at_last(&mut self) -> u16 {
+        loop {
+            match self.frame().await.expect("a close frame, not the end") {
+                (BINARY, _) => {}
+                (CLOSE, payload) => return u16::from_be_bytes([payload[0], payload[1]]),
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+
     /// The code of the close frame that must come next.
     pub async fn close_code(&mut self) -> u16 {
         let (opcode, payload) = self.frame().await.expect("a close frame, not the end");
