@@ -26,7 +26,7 @@ pub struct ConnectOptions {
     pub protocols: Vec<String>,
     /// The bounds of a WebSocket.
     pub limits: WsLimits,
-    pub(super) ws: WsOptions,
+    pub(crate) ws: WsOptions,
     /// The name that TLS asks for and checks in place of the URL's host. Default `None`: the URL's.
     pub server_name: Option<Host>,
     pub(super) proxy: ProxyChoice,

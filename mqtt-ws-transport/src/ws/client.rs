@@ -4,6 +4,7 @@ use super::engine::{WsFrames, WsRole};
 use super::head::{self, Head, HeadError};
 use super::request::tokens;
 use super::{WsLimits, WsLink, WsOptions};
+use crate::connect::ConnectOptions;
 use crate::io::ByteStream;
 use crate::rt::{Runtime, timeout};
 use crate::url::Endpoint;
@@ -166,6 +167,41 @@ impl ClientHandshake {
         }
         Ok(())
     }
+}
+
+/// Upgrades `stream`, which is connected to the server of `endpoint`, and gives the WebSocket itself: for programs that
+/// speak something else than MQTT over it. The headers, sub-protocols, limits and keep-alive of `options` apply, its
+/// time does not.
+///
+/// ```no_run
+/// use mqttkit_ws_transport::ws::{self, WsMessage};
+/// use mqttkit_ws_transport::{ConnectOptions, Endpoint, TokioIo, TokioRuntime};
+///
+/// # async fn run() -> Result<(), Box<dyn std::error::Error>> {
+/// let endpoint: Endpoint = "ws://localhost:9001/chat".parse()?;
+/// let stream = TokioIo::new(tokio::net::TcpStream::connect("localhost:9001").await?);
+/// let options = ConnectOptions::new().protocols(["chat"]);
+/// let mut socket = ws::connect(&TokioRuntime::new(), stream, &endpoint, &options).await?;
+/// socket.send_message(WsMessage::Text("hello".to_owned())).await?;
+/// while let Some(message) = socket.recv_message().await? {
+///     println!("{message:?}");
+/// }
+/// # Ok(())
+/// # }
+/// ```
+pub async fn connect<R: Runtime, S: ByteStream>(
+    runtime: &R,
+    stream: S,
+    endpoint: &Endpoint,
+    options: &ConnectOptions,
+) -> Result<WsFrames<S>, HandshakeError> {
+    let handshake = ClientHandshake::new(endpoint)
+        .headers(options.headers.clone())
+        .protocols(options.protocols.iter().map(String::as_str))
+        .limits(options.limits)
+        .options(options.ws);
+    let (link, _) = handshake.connect(runtime, stream).await?;
+    Ok(link.into_inner())
 }
 
 /// Why an upgrade did not succeed. [`hint`](Self::hint) says what to do.

@@ -25,6 +25,7 @@ use crate::rt::Runtime;
 use crate::scratch;
 use crate::stream::already_gone;
 use bytes::{Buf, Bytes, BytesMut};
+use std::future::poll_fn;
 use std::io;
 use std::task::{Context, Poll, Waker, ready};
 
@@ -197,6 +198,18 @@ impl<S: ByteStream> WsFrames<S> {
         };
         self.append(kind, &mut data);
         Ok(())
+    }
+
+    /// [`poll_message`](Self::poll_message), to await. `None` is the clean end. Cancel-safe.
+    pub async fn recv_message(&mut self) -> Result<Option<WsMessage>, LinkError> {
+        poll_fn(|cx| self.poll_message(cx)).await.transpose()
+    }
+
+    /// Sends one message as one frame and flushes. A future dropped before it was ready may have sent it or not.
+    pub async fn send_message(&mut self, message: WsMessage) -> Result<(), LinkError> {
+        poll_fn(|cx| self.poll_ready(cx)).await?;
+        self.start_message(message)?;
+        poll_fn(|cx| Frames::poll_flush(self, cx)).await
     }
 
     fn append(&mut self, kind: Kind, data: &mut Bytes) {

@@ -15,7 +15,7 @@ mod packets;
 mod request;
 mod server;
 
-pub use client::HandshakeError;
+pub use client::{HandshakeError, connect};
 pub use close::{CloseReason, Violation};
 pub use engine::{WsFrames, WsRole};
 pub use keep_alive::KeepAlive;
