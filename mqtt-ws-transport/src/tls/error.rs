@@ -18,6 +18,8 @@ pub struct TlsInfo {
     pub alpn: Option<Vec<u8>>,
     /// The protocol version: `TLSv1_2`, `TLSv1_3`.
     pub version: Option<&'static str>,
+    /// Whether an earlier session was resumed. Certificates were checked when that began.
+    pub resumed: bool,
 }
 
 impl TlsInfo {

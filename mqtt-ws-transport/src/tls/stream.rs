@@ -7,7 +7,7 @@ use super::{TlsError, TlsInfo};
 use crate::io::{ByteStream, TokioIo};
 use crate::url::Host;
 use rustls::pki_types::ServerName;
-use rustls::{ClientConfig, ProtocolVersion, ServerConfig};
+use rustls::{ClientConfig, HandshakeKind, ProtocolVersion, ServerConfig};
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -48,6 +48,7 @@ impl<S: ByteStream> TlsStream<S> {
                 ProtocolVersion::TLSv1_3 => Some("TLSv1_3"),
                 _ => None,
             }),
+            resumed: session.handshake_kind() == Some(HandshakeKind::Resumed),
         }
     }
 }
