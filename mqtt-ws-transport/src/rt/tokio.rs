@@ -5,10 +5,11 @@ use crate::io::TokioIo;
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::task::unconstrained;
 use tokio::time::Instant;
 
 /// A TCP socket of tokio.
@@ -83,7 +84,9 @@ pub struct TokioSleep {
 impl Future for TokioSleep {
     type Output = ();
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        self.sleep.as_mut().poll(cx)
+        // A deadline is heard also by a task whose socket has used up its turn, or a peer that never pauses would
+        // never be timed out.
+        pin!(unconstrained(self.sleep.as_mut())).poll(cx)
     }
 }
 

@@ -1,7 +1,10 @@
 //! What the tests share: an echo server over any scheme, a raw HTTP and WebSocket peer, hostile streams.
 #![allow(dead_code, unreachable_pub, reason = "each test binary uses a part of it")]
 
+pub mod bodies;
 pub mod hostile;
+#[cfg(feature = "tls")]
+pub mod peer;
 pub mod raw;
 
 use bytes::BytesMut;
