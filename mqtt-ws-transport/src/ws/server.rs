@@ -12,6 +12,7 @@ use bytes::Bytes;
 use http::{Method, StatusCode, header};
 use std::fmt::{self, Write as _};
 use std::future::Future;
+use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -31,6 +32,8 @@ type Verdict = Pin<Box<dyn Future<Output = Result<PeerInfo, HttpResponse>> + Sen
 
 /// How much of a request is swallowed after an answer.
 const LINGER: usize = 64 * 1024;
+/// How long the peer is waited for after an answer.
+const LINGER_TIME: Duration = Duration::from_secs(2);
 
 /// How upgrades are accepted. Cheap to clone.
 #[derive(Clone)]
@@ -130,32 +133,32 @@ impl ServerHandshake {
             }
             Err(error) => (Err(error), self.url(None), false),
         };
-        let answer = async {
-            match outcome {
-                Ok((Judged::Upgrade { answer, peer }, rest)) => {
-                    head::write_all(&mut stream, answer.as_bytes()).await?;
-                    let name =
-                        peer.address.map_or_else(|| "the client".to_owned(), |address| address.to_string());
-                    let frames = WsFrames::new(stream, WsRole::Server, rest, self.limits);
-                    Ok(Served::WebSocket(frames.options(runtime, self.options, &name), *peer))
-                }
-                Ok((Judged::Serve(response), _)) => {
-                    respond(&mut stream, &response, head_only).await?;
-                    Ok(Served::Http { status: response.status() })
-                }
-                Ok((Judged::Refuse(response), _)) => {
-                    respond(&mut stream, &response, head_only).await?;
-                    Err(UpgradeError::Refused { status: response.status() })
-                }
-                Err(error) => {
-                    if let Some(response) = error.response(&url) {
-                        respond(&mut stream, &response, head_only).await?;
-                    }
-                    Err(error)
-                }
+        let (response, result) = match outcome {
+            Ok((Judged::Upgrade { answer, peer }, rest)) => {
+                let writing = timeout(runtime, deadline, head::write_all(&mut stream, answer.as_bytes()));
+                writing.await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())).map_err(stalled)?;
+                let name =
+                    peer.address.map_or_else(|| "the client".to_owned(), |address| address.to_string());
+                let frames = WsFrames::new(stream, WsRole::Server, rest, self.limits);
+                return Ok(Served::WebSocket(frames.options(runtime, self.options, &name), *peer));
             }
+            Ok((Judged::Serve(response), _)) => {
+                let served = Served::Http { status: response.status() };
+                (Some(response), Ok(served))
+            }
+            Ok((Judged::Refuse(response), _)) => {
+                let refused = UpgradeError::Refused { status: response.status() };
+                (Some(response), Err(refused))
+            }
+            Err(error) => (error.response(&url), Err(error)),
         };
-        timeout(runtime, deadline, answer).await.unwrap_or(Err(UpgradeError::Stalled))
+        if let Some(response) = response {
+            let writing = timeout(runtime, deadline, write_response(&mut stream, &response, head_only));
+            writing.await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())).map_err(stalled)?;
+            // The answer is out. Whether the peer ends its side changes nothing about what it was.
+            let _ = timeout(runtime, deadline.min(LINGER_TIME), head::linger(&mut stream, LINGER)).await;
+        }
+        result
     }
 
     /// What a request gets, also by the application's opinion, which it has to form within `left`.
@@ -292,6 +295,10 @@ fn switching_protocols(key: &[u8], protocol: Option<&str>) -> String {
     answer
 }
 
+fn stalled(error: io::Error) -> UpgradeError {
+    if error.kind() == io::ErrorKind::TimedOut { UpgradeError::Stalled } else { UpgradeError::Io(error) }
+}
+
 /// Writes a response and ends the connection. One request per connection keeps a page's few files simple and leaves
 /// no idle HTTP connection to look after.
 pub(crate) async fn respond<S: ByteStream>(
@@ -299,6 +306,16 @@ pub(crate) async fn respond<S: ByteStream>(
     response: &HttpResponse,
     head_only: bool,
 ) -> Result<(), UpgradeError> {
+    write_response(stream, response, head_only).await?;
+    head::linger(stream, LINGER).await;
+    Ok(())
+}
+
+async fn write_response<S: ByteStream>(
+    stream: &mut S,
+    response: &HttpResponse,
+    head_only: bool,
+) -> io::Result<()> {
     let status = response.status();
     let mut text = format!("HTTP/1.1 {} {}\r\n", status.as_u16(), status.canonical_reason().unwrap_or(""));
     // A sender of `Upgrade` must name it in `Connection` too (RFC 9110, 7.8).
@@ -318,7 +335,5 @@ pub(crate) async fn respond<S: ByteStream>(
     if !head_only {
         bytes.extend_from_slice(response.body());
     }
-    head::write_all(stream, &bytes).await?;
-    head::linger(stream, LINGER).await;
-    Ok(())
+    head::write_all(stream, &bytes).await
 }
