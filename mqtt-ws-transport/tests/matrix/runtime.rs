@@ -32,7 +32,7 @@ pub async fn timers_end_in_their_order<R: Runtime>(runtime: R) {
     };
     join3(after(3), after(1), after(2)).await;
     assert_eq!(*order.lock().unwrap(), [1, 2, 3]);
-    assert!(began.1.elapsed() >= SHORT * 3 - Duration::from_millis(2));
+    assert!(began.1.elapsed() + Duration::from_millis(2) >= SHORT * 3);
     assert!(runtime.now() >= began.0 + SHORT * 3);
     // The clock is the same for every clone.
     assert!(runtime.clone().now() >= began.0 + SHORT * 3);
@@ -279,7 +279,7 @@ pub async fn a_flood_leaves_the_others_their_turn<R: Runtime>(runtime: R) {
     let told = Arc::clone(&stop);
     let flood = std::thread::spawn(move || {
         let mut stream = TcpStream::connect(address).unwrap();
-        while !told.load(Ordering::Relaxed) && stream.write_all(&[7; 100_000]).is_ok() {}
+        while !told.load(Ordering::Relaxed) && stream.write_all(&[7; 10_000]).is_ok() {}
     });
     let (mut stream, _) = listener.accept().await.unwrap();
     let reading = async {

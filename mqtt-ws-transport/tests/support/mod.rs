@@ -1,6 +1,7 @@
 //! What the tests share: an echo server over any scheme, a raw HTTP and WebSocket peer, hostile streams.
 #![allow(dead_code, unreachable_pub, reason = "each test binary uses a part of it")]
 
+pub mod adversary;
 pub mod bodies;
 pub mod hostile;
 #[cfg(feature = "tls")]
@@ -120,6 +121,7 @@ pub async fn recv_exact<L: LinkExt>(link: &mut L, len: usize) -> Vec<u8> {
 }
 
 /// A small generator of reproducible noise.
+#[derive(Debug)]
 pub struct Noise(u64);
 
 impl Noise {
