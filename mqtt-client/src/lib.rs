@@ -66,7 +66,7 @@ mod subscription;
 mod ticket;
 
 pub use client::Client;
-pub use connector::{Connector, NetConnector};
+pub use connector::{Attempt, Connector, Credentials, Failure, NetConnector, Opened};
 pub use continuity::Continuity;
 pub use driver::Driver;
 pub use error::{ConnectError, DisconnectCause, DisconnectError, OptionsError, PublishError, SubscribeError};

@@ -1,7 +1,7 @@
 //! `Options`: everything that can be said about a client before it connects.
 
 use crate::client::Client;
-use crate::connector::{Connector, NetConnector};
+use crate::connector::{Attempt, Connector, NetConnector, Recipe};
 use crate::driver::Driver;
 use crate::error::{ConnectError, OptionsError};
 use crate::outbox::Load;
@@ -14,7 +14,8 @@ use mqttkit_codec::{
     TopicName, Version, Will,
 };
 use mqttkit_ws_transport::http::header::{HeaderName, HeaderValue};
-use mqttkit_ws_transport::{ConnectOptions, Endpoint, Runtime, UrlError};
+use mqttkit_ws_transport::{BoxError, ConnectOptions, Endpoint, Proxy, Runtime, Target, UrlError};
+use std::future::Future;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::num::NonZeroU16;
 use std::sync::Arc;
@@ -46,6 +47,7 @@ pub struct Options {
     connect: Connect,
     codec: ClientConfig,
     transport: ConnectOptions,
+    recipe: Option<Recipe>,
     connect_timeout: Duration,
     reconnect: ReconnectPolicy,
     send_queue: Load,
@@ -116,6 +118,7 @@ impl Options {
             connect,
             codec,
             transport: ConnectOptions::new(),
+            recipe: None,
             connect_timeout: 30 * SECOND,
             reconnect: ReconnectPolicy::default(),
             send_queue: Load { entries: 1000, bytes: 32 * MIB },
@@ -323,6 +326,44 @@ impl Options {
         self
     }
 
+    /// Through this proxy, HTTP or SOCKS5. Default none; [`transport`](Self::transport) can take it from the environment.
+    pub fn proxy(mut self, proxy: impl Into<Option<Proxy>>) -> Self {
+        self.transport = self.transport.proxy(proxy);
+        self
+    }
+
+    /// Asks `recipe` before every attempt to connect, within the connect timeout, where to and how: for signed URLs,
+    /// tokens that expire, TLS identities that are renewed, several servers in turn.
+    ///
+    /// It gets what these options say and returns it changed. User name and password are those of the target's
+    /// endpoint, when they differ from those of the URL given here; [`url`](Target::url) keeps them. An error of the
+    /// recipe is an attempt that failed, and the recipe will be told of it. Since each attempt may be another, no
+    /// refusal is taken for lasting (see [`Trouble`](crate::Trouble)).
+    ///
+    /// ```
+    /// use mqttkit_client::Options;
+    ///
+    /// # async fn fresh_token() -> Result<String, std::io::Error> { Ok(String::new()) }
+    /// let options = Options::from_url("wss://eu.broker.example/mqtt")?.recipe(|attempt| async move {
+    ///     // Every other attempt in another place, and always with a new token.
+    ///     let target = match attempt.number % 2 {
+    ///         0 => attempt.target.url("wss://us.broker.example/mqtt")?,
+    ///         _ => attempt.target,
+    ///     };
+    ///     Ok(target.credentials("device-7", fresh_token().await?))
+    /// });
+    /// # drop(options);
+    /// # Ok::<(), mqttkit_client::OptionsError>(())
+    /// ```
+    pub fn recipe<F, Fut>(mut self, recipe: F) -> Self
+    where
+        F: Fn(Attempt) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<Target, BoxError>> + Send + 'static,
+    {
+        self.recipe = Some(Recipe::new(recipe));
+        self
+    }
+
     // ---- connecting
 
     /// Connects on tokio: returns when the server has accepted the connection. The driver runs in a task of its own.
@@ -371,11 +412,13 @@ impl Options {
 
     /// The client and its driver, which you run yourself: nothing happens but when it is polled.
     pub fn build<R: Runtime>(self, runtime: &R) -> Result<Parts<R, NetConnector<R>>, OptionsError> {
-        let connector = NetConnector::new(runtime.clone(), self.url.clone()?, self.transport.clone());
+        let connector = NetConnector::new(runtime.clone(), self.url.clone()?, self.transport.clone())
+            .with_recipe(self.recipe.clone());
         self.connect_with(runtime, connector)
     }
 
-    /// Like [`build`](Self::build), over a transport of your own. The URL is not used then.
+    /// Like [`build`](Self::build), over a transport of your own. The URL, the recipe and the options of
+    /// the transport are not used then.
     pub fn connect_with<R: Runtime, C: Connector>(
         self,
         runtime: &R,

@@ -17,8 +17,8 @@ mod intake;
 mod online;
 mod work;
 
-use crate::connector::Connector;
-use crate::error::{ConnectError, DisconnectCause};
+use crate::connector::{Connector, Credentials, Failure, Opened};
+use crate::error::{ConnectError, DisconnectCause, OptionsError};
 use crate::event::Event;
 use crate::options::{Settings, random};
 use crate::outbox::{Control, Stop};
@@ -26,7 +26,9 @@ use crate::reconnect::Trouble;
 use crate::shared::Shared;
 use crate::ticket::Resolver;
 use intake::Intake;
-use mqttkit_codec::{ClientConnection, Disconnect, Instant, ReasonCode, Session, Version};
+use mqttkit_codec::{
+    Binary, ClientConnection, Disconnect, Instant, ReasonCode, Session, Str, TextError, Version,
+};
 use mqttkit_ws_transport::{Runtime, Sleep, rt};
 use online::{End, Online, Remains, Turn};
 use std::fmt;
@@ -63,6 +65,10 @@ pub struct Driver<R: Runtime, C: Connector> {
     state: State<C::Link>,
     /// Attempts that failed since the last connection that was of use.
     attempt: u32,
+    /// All attempts.
+    attempts: u32,
+    /// What made the next attempt necessary.
+    last_failure: Option<Failure>,
     stopping: Option<Stopping>,
     /// A failed first attempt ends the client.
     fail_fast: bool,
@@ -74,12 +80,14 @@ pub struct Driver<R: Runtime, C: Connector> {
 
 enum State<L> {
     Start,
-    Opening { link: Pin<Box<dyn Future<Output = Result<L, ConnectError>> + Send>>, begun: Instant },
+    Opening { link: Opening<L>, begun: Instant },
     Online(Box<Online<L>>),
     Closing { goodbye: Pin<Box<dyn Future<Output = ()> + Send>>, retry_at: Option<Instant> },
     Waiting { until: Instant },
     Done,
 }
+
+type Opening<L> = Pin<Box<dyn Future<Output = Result<Opened<L>, ConnectError>> + Send>>;
 
 /// The client is to end.
 struct Stopping {
@@ -108,6 +116,8 @@ impl<R: Runtime, C: Connector> Driver<R, C> {
             session: Session::new(),
             state: State::Start,
             attempt: 0,
+            attempts: 0,
+            last_failure: None,
             stopping: None,
             fail_fast: false,
             first_error: None,
@@ -162,9 +172,9 @@ impl<R: Runtime, C: Connector> Driver<R, C> {
             State::Opening { link, begun } => {
                 let deadline = *begun + self.settings.connect_timeout + GRACE;
                 match link.as_mut().poll(cx) {
-                    Poll::Ready(Ok(link)) => {
+                    Poll::Ready(Ok(opened)) => {
                         let begun = *begun;
-                        self.greet(now, begun, link)
+                        self.greet(now, begun, opened)
                     }
                     Poll::Ready(Err(error)) => self.attempt_failed(now, error),
                     Poll::Pending if now >= deadline => {
@@ -198,14 +208,28 @@ impl<R: Runtime, C: Connector> Driver<R, C> {
     // ---- connecting
 
     fn open(&mut self, now: Instant) -> Step {
-        let link = Box::pin(self.connector.connect(self.settings.connect_timeout));
+        self.attempts = self.attempts.saturating_add(1);
+        let timeout = self.settings.connect_timeout;
+        let link = Box::pin(self.connector.attempt(self.attempts, self.last_failure.take(), timeout));
         self.state = State::Opening { link, begun: now };
         Step::Again
     }
 
     /// The transport is open: sends CONNECT.
-    fn greet(&mut self, now: Instant, begun: Instant, link: C::Link) -> Step {
+    fn greet(&mut self, now: Instant, begun: Instant, opened: Opened<C::Link>) -> Step {
+        let Opened { link, credentials } = opened;
         let mut connect = self.settings.connect.clone();
+        if let Some(Credentials { user_name, password }) = credentials {
+            let user_name = user_name.map(Str::try_from).transpose();
+            let password = password.map(Binary::try_from).transpose();
+            match (user_name, password) {
+                (Ok(user_name), Ok(password)) => {
+                    (connect.user_name, connect.password) = (user_name, password)
+                }
+                (Err(error), _) => return self.unusable(now, "user name", error),
+                (_, Err(error)) => return self.unusable(now, "password", error),
+            }
+        }
         connect.client_id = self.work.shared.status().client_id.clone();
         // In MQTT 5.0 a clean start is the first one's only; in MQTT 3 the flag also ends the session with the
         // connection, so it must stay, or the server would keep a session that nobody wanted.
@@ -221,8 +245,12 @@ impl<R: Runtime, C: Connector> Driver<R, C> {
                 self.state = State::Online(Box::new(Online::new(link, connection, clean_start)));
                 Step::Again
             }
-            Err(error) => self.attempt_failed(now, crate::error::OptionsError::Connect(error).into()),
+            Err(error) => self.attempt_failed(now, OptionsError::Connect(error).into()),
         }
+    }
+
+    fn unusable(&mut self, now: Instant, option: &'static str, error: TextError) -> Step {
+        self.attempt_failed(now, OptionsError::Text { option, error }.into())
     }
 
     fn attempt_failed(&mut self, now: Instant, error: ConnectError) -> Step {
@@ -237,7 +265,9 @@ impl<R: Runtime, C: Connector> Driver<R, C> {
             self.first_error = Some(error);
             return None;
         }
-        self.tell(&Event::ConnectFailed(Arc::new(error)));
+        let error = Arc::new(error);
+        self.last_failure = Some(Failure::Connect(Arc::clone(&error)));
+        self.tell(&Event::ConnectFailed(error));
         self.retry_at(now, trouble)
     }
 
@@ -245,6 +275,10 @@ impl<R: Runtime, C: Connector> Driver<R, C> {
         if self.stopping.is_some() && self.work.is_idle() {
             return None;
         }
+        let trouble = match trouble {
+            Trouble::Lasting if self.connector.adapts() => Trouble::Busy,
+            trouble => trouble,
+        };
         let delay = self.settings.reconnect.delay(self.attempt, trouble, random())?;
         self.tell(&Event::Reconnecting { attempt: self.attempt, delay });
         self.attempt = self.attempt.saturating_add(1);
@@ -323,7 +357,9 @@ impl<R: Runtime, C: Connector> Driver<R, C> {
     fn after_end(&mut self, now: Instant, cause: DisconnectCause) -> Option<Instant> {
         let trouble = Trouble::of_end(&cause);
         let ours = matches!(cause, DisconnectCause::Local(_)) && self.stopping.is_some();
-        self.tell(&Event::Disconnected(Arc::new(cause)));
+        let cause = Arc::new(cause);
+        self.last_failure = Some(Failure::Disconnected(Arc::clone(&cause)));
+        self.tell(&Event::Disconnected(cause));
         if ours { None } else { self.retry_at(now, trouble) }
     }
 
