@@ -19,7 +19,7 @@ use crate::broker::Inner;
 use crate::house::{Member, Seat};
 use crate::notify::{ABORT, LOOK, Notify, SHUT_DOWN};
 use crate::peer::{Peer, Turn};
-use crate::policy::{BoxFuture, ConnectRequest, Identity, Refusal};
+use crate::policy::{Admission, BoxFuture, ConnectRequest, Refusal};
 use crate::runtime::Timer;
 use crate::scratch;
 
@@ -82,7 +82,7 @@ struct Connection<L: Link> {
     alarm: Alarm,
 }
 
-type Verdict = (Box<Connect>, Result<Identity, Refusal>);
+type Verdict = (Box<Connect>, Result<Admission, Refusal>);
 
 /// How often one poll goes around before it lets other tasks have the thread.
 const ROUNDS: usize = 8;
@@ -202,7 +202,7 @@ impl<L: Link> Connection<L> {
         let Poll::Ready((connect, verdict)) = verdict.as_mut().poll(cx) else { return false };
         self.verdict = None;
         match verdict {
-            Ok(identity) => self.peer.allow(now, connect, identity),
+            Ok(admission) => self.peer.allow(now, connect, admission),
             Err(refusal) => self.peer.refuse(now, &refusal),
         }
         true

@@ -87,7 +87,10 @@ pub use broker::{Broker, Builder, ServeError};
 pub use config::{Config, Overflow};
 pub use listener::{Listen, ListenError, Listening};
 pub use local::{LocalClient, LocalError};
-pub use policy::{Action, AllowAll, BoxFuture, Client, ConnectRequest, Identity, Policy, Refusal};
+pub use policy::{
+    Action, Admission, AllowAll, BoxFuture, Chain, Client, ConnectRequest, Decision, Exchange, Identity,
+    Limits, Policy, Refusal,
+};
 pub use stats::{Dropped, Stats};
 
 /// The words of MQTT in the public interface.

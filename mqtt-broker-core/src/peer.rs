@@ -15,7 +15,7 @@ use mqttkit_ws_transport::PeerInfo;
 
 use crate::config::Config;
 use crate::notify::Notify;
-use crate::policy::{Action, Client, Identity, Policy, Refusal};
+use crate::policy::{Action, Admission, Client, Decision, Policy, Refusal};
 use crate::state::{ClientKey, Connecting, Drained, State};
 
 /// The protocol side of one connection.
@@ -166,8 +166,8 @@ impl Peer {
     }
 
     /// The policy lets the client in. Asks it about the client's will; not to be called under the lock.
-    pub(crate) fn allow(&mut self, now: Instant, connect: Box<Connect>, identity: Identity) {
-        let client = Client::new(&connect, identity, Arc::clone(&self.info));
+    pub(crate) fn allow(&mut self, now: Instant, connect: Box<Connect>, admission: Admission) {
+        let client = Client::new(&connect, admission, Arc::clone(&self.info));
         self.client = Some(client);
         if let Some(will) = &connect.will
             && let Err(reason) = self.judge_message(&Message::from(will.clone()))
@@ -191,6 +191,9 @@ impl Peer {
         let mut connack = ConnAck::refused(if fits { reason } else { ReasonCode::NotAuthorized });
         if let Some(text) = refusal.text() {
             connack.properties = connack.properties.with_reason_string(text);
+        }
+        if let Some(server) = refusal.server() {
+            connack.properties = connack.properties.with_server_reference(server);
         }
         self.connection.refuse(now, &connack);
     }
@@ -269,7 +272,7 @@ impl Peer {
         if self.policy.is_some() {
             return Some(connect);
         }
-        self.allow(now, connect, Identity::anonymous());
+        self.allow(now, connect, Admission::default());
         self.enter(now, state);
         None
     }
@@ -364,9 +367,10 @@ impl Peer {
 
     fn judge(&self, action: &Action<'_>, answer: PacketType) -> Verdict {
         let (Some(policy), Some(client)) = (&self.policy, &self.client) else { return Ok(()) };
-        policy.authorise(client, action).map_err(|reason| {
-            let fits = reason.is_error() && reason.is_allowed_in(answer);
-            if fits { reason } else { ReasonCode::NotAuthorized }
-        })
+        match policy.authorise(client, action) {
+            Decision::Allow | Decision::Undecided => Ok(()),
+            Decision::Deny(reason) if reason.is_error() && reason.is_allowed_in(answer) => Err(reason),
+            Decision::Deny(_) => Err(ReasonCode::NotAuthorized),
+        }
     }
 }

@@ -13,7 +13,7 @@ use mqttkit_broker_core::transport::{
     AcceptOptions, ClientLink, ConnectOptions, LinkError, Scheme, StreamLink, TokioRuntime,
 };
 use mqttkit_broker_core::{
-    BoxFuture, Broker, Closed, Config, ConnectRequest, Identity, Listen, ListenError, Listening, Message,
+    Admission, BoxFuture, Broker, Closed, Config, ConnectRequest, Listen, ListenError, Listening, Message,
     Policy, QoS, ReasonCode, Refusal, ServeError, TopicName,
 };
 use support::{PATIENCE, RawClient, dial, until, v5, v311};
@@ -222,7 +222,7 @@ struct SlowDoor {
 }
 
 impl Policy for SlowDoor {
-    fn authenticate<'a>(&'a self, request: ConnectRequest<'a>) -> BoxFuture<'a, Result<Identity, Refusal>> {
+    fn authenticate<'a>(&'a self, request: ConnectRequest<'a>) -> BoxFuture<'a, Result<Admission, Refusal>> {
         self.asked.fetch_add(1, Ordering::Relaxed);
         assert!(request.peer.address.is_some());
         Box::pin(async move {
@@ -230,7 +230,7 @@ impl Policy for SlowDoor {
                 std::future::pending::<()>().await;
             }
             tokio::task::yield_now().await;
-            Ok(Identity::anonymous())
+            Ok(Admission::default())
         })
     }
 }

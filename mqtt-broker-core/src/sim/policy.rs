@@ -1,27 +1,27 @@
 //! The policy decides who is in and what they may do.
 
 use super::*;
-use crate::policy::{Action, BoxFuture, Client, Identity, Refusal};
+use crate::policy::{Action, Admission, BoxFuture, Client, Decision, Identity, Refusal};
 
 struct House;
 
 impl Policy for House {
-    fn authenticate<'a>(&'a self, request: ConnectRequest<'a>) -> BoxFuture<'a, Result<Identity, Refusal>> {
+    fn authenticate<'a>(&'a self, request: ConnectRequest<'a>) -> BoxFuture<'a, Result<Admission, Refusal>> {
         let verdict = match &request.connect.user_name {
-            Some(name) if name == "guest" => Ok(Identity::named(name)),
+            Some(name) if name == "guest" => Ok(Identity::named(name).into()),
             _ => Err(Refusal::new(ReasonCode::BadUserNameOrPassword).with_text("guests only")),
         };
         Box::pin(std::future::ready(verdict))
     }
 
-    fn authorise(&self, client: &Client, action: &Action<'_>) -> Result<(), ReasonCode> {
+    fn authorise(&self, client: &Client, action: &Action<'_>) -> Decision {
         assert_eq!(client.identity().name(), Some("guest"));
         let allowed = match action {
             Action::Publish(message) => message.topic.as_str().starts_with("public/"),
             Action::Subscribe(subscription) => subscription.filter.pattern() != "#",
         };
         // Success is no refusal, and is not taken for one.
-        if allowed { Ok(()) } else { Err(ReasonCode::Success) }
+        if allowed { Decision::Allow } else { Decision::Deny(ReasonCode::Success) }
     }
 }
 

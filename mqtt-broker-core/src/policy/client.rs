@@ -1,0 +1,95 @@
+//! `Client`: who was allowed in, and `Action`: what it wants to do.
+
+use std::any::Any;
+use std::fmt;
+use std::sync::Arc;
+
+use mqttkit_codec::{Connect, Message, Str, Subscription, Version};
+use mqttkit_ws_transport::PeerInfo;
+
+use super::{Admission, Identity, Limits};
+
+/// A client that was allowed in.
+#[derive(Clone)]
+pub struct Client {
+    id: Str,
+    version: Version,
+    admission: Admission,
+    peer: Arc<PeerInfo>,
+}
+
+impl Client {
+    /// The client of this CONNECT, as for a test of a policy.
+    pub fn new(connect: &Connect, admission: impl Into<Admission>, peer: Arc<PeerInfo>) -> Self {
+        Self { id: connect.client_id.detached(), version: connect.version, admission: admission.into(), peer }
+    }
+
+    pub(crate) fn set_id(&mut self, client_id: Str) {
+        self.id = client_id;
+    }
+
+    /// It has authenticated again. Where it is mounted and what it may keep was decided when it came.
+    #[allow(dead_code, reason = "for enhanced authentication")]
+    pub(crate) fn renew(&mut self, admission: Admission) {
+        let Admission { identity, data, limits, .. } = admission;
+        self.admission.identity = identity;
+        self.admission.data = data;
+        self.admission.limits.valid_for = limits.valid_for;
+    }
+
+    /// The client identifier; an assigned one if the client had none. For the will of such a client it is empty.
+    pub fn client_id(&self) -> &Str {
+        &self.id
+    }
+
+    /// The version it speaks.
+    pub fn version(&self) -> Version {
+        self.version
+    }
+
+    /// As whom it was allowed in.
+    pub fn identity(&self) -> &Identity {
+        &self.admission.identity
+    }
+
+    /// The limits it was given.
+    pub fn limits(&self) -> &Limits {
+        &self.admission.limits
+    }
+
+    /// What is put in front of all its topics, with the `/` at its end.
+    pub fn mount_point(&self) -> Option<&Str> {
+        self.admission.mount_point.as_ref()
+    }
+
+    /// What the policy wanted to remember of it, if that is a `T`.
+    pub fn data<T: Any>(&self) -> Option<&T> {
+        self.admission.data.as_deref()?.downcast_ref()
+    }
+
+    /// Where it comes from.
+    pub fn peer(&self) -> &PeerInfo {
+        &self.peer
+    }
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client")
+            .field("id", &self.id)
+            .field("version", &self.version)
+            .field("admission", &self.admission)
+            .field("peer", &self.peer)
+            .finish()
+    }
+}
+
+/// What a client wants to do.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub enum Action<'a> {
+    /// Publish this message, now or as its will.
+    Publish(&'a Message),
+    /// Make this subscription.
+    Subscribe(&'a Subscription),
+}
