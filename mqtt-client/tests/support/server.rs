@@ -99,15 +99,16 @@ pub fn options() -> Options {
     Client::builder("mqtt://memory").client_id("c").reconnect_period(Duration::from_secs(1))
 }
 
-pub struct Server {
-    pub link: MemoryLink,
+pub struct Server<L = MemoryLink> {
+    pub link: L,
     pub connection: ServerConnection,
     input: BytesMut,
     clock: TokioRuntime,
 }
 
-impl Server {
-    fn new(link: MemoryLink) -> Self {
+impl<L: LinkExt> Server<L> {
+    /// At the other end of any link.
+    pub fn new(link: L) -> Self {
         let connection = ServerConnection::new(ServerConfig::default(), Instant::ZERO);
         Self { link, connection, input: BytesMut::new(), clock: TokioRuntime::new() }
     }
