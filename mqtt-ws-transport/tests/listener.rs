@@ -411,3 +411,17 @@ async fn one_packet_goes_into_each_frame_where_that_is_asked_for() {
         assert_eq!(frames, expected, "{packets:?}");
     }
 }
+
+#[tokio::test]
+async fn small_packets_leave_at_once_unless_told_otherwise() {
+    use mqttkit_ws_transport::{ListenOptions, Listener, Runtime};
+    let runtime = TokioRuntime::new();
+    for (options, expected) in
+        [(ListenOptions::default(), true), (ListenOptions::default().nodelay(false).backlog(8), false)]
+    {
+        let listener = runtime.listen("127.0.0.1:0".parse().unwrap(), &options).await.unwrap();
+        let _client = RawPeer::connect(listener.local_addr().unwrap()).await;
+        let (stream, _) = listener.accept().await.unwrap();
+        assert_eq!(stream.get_ref().nodelay().unwrap(), expected);
+    }
+}

@@ -101,12 +101,15 @@ fn taking_turns<T>(
 
 /// A listening socket of async-io.
 #[derive(Debug)]
-pub struct AsyncIoListener(Async<TcpListener>);
+pub struct AsyncIoListener {
+    listener: Async<TcpListener>,
+    nodelay: bool,
+}
 
 impl AsyncIoListener {
     /// Takes over a socket that was opened elsewhere, for example by a service manager.
     pub fn new(listener: Async<TcpListener>) -> Self {
-        Self(listener)
+        Self { listener, nodelay: true }
     }
 }
 
@@ -124,14 +127,14 @@ impl Listener for AsyncIoListener {
             Poll::Pending
         })
         .await;
-        let (socket, address) = self.0.accept().await?;
+        let (socket, address) = self.listener.accept().await?;
         // Fails only for a connection that is gone already; its first read will say so.
-        socket.get_ref().set_nodelay(true).ok();
+        socket.get_ref().set_nodelay(self.nodelay).ok();
         Ok((AsyncIo::new(socket), address))
     }
 
     fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.0.get_ref().local_addr()
+        self.listener.get_ref().local_addr()
     }
 }
 
@@ -150,7 +153,7 @@ pub(super) fn listen(address: SocketAddr, options: &ListenOptions) -> io::Result
     }
     socket.bind(&address.into())?;
     socket.listen(options.backlog.try_into().unwrap_or(i32::MAX))?;
-    Ok(AsyncIoListener(Async::new(socket.into())?))
+    Ok(AsyncIoListener { listener: Async::new(socket.into())?, nodelay: options.nodelay })
 }
 
 /// A timer of async-io.

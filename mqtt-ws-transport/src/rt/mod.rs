@@ -83,11 +83,30 @@ pub struct ListenOptions {
     pub backlog: u32,
     /// `SO_REUSEADDR`: listen again at once after a restart. Default true.
     pub reuse_address: bool,
+    /// `TCP_NODELAY` of the accepted sockets: small packets leave at once. Without it the system holds them back until
+    /// the peer has confirmed the ones before, which saves packets on the network. Default true.
+    pub nodelay: bool,
 }
 
 impl Default for ListenOptions {
     fn default() -> Self {
-        Self { backlog: 1024, reuse_address: true }
+        Self { backlog: 1024, reuse_address: true, nodelay: true }
+    }
+}
+
+impl ListenOptions {
+    /// With this many connections that may wait.
+    #[must_use]
+    pub fn backlog(mut self, connections: u32) -> Self {
+        self.backlog = connections;
+        self
+    }
+
+    /// With or without `TCP_NODELAY`.
+    #[must_use]
+    pub fn nodelay(mut self, nodelay: bool) -> Self {
+        self.nodelay = nodelay;
+        self
     }
 }
 

@@ -70,7 +70,7 @@ impl Runtime for TokioRuntime {
             socket.set_reuseaddr(true)?;
         }
         socket.bind(address)?;
-        Ok(TokioListener { listener: socket.listen(options.backlog)? })
+        Ok(TokioListener { listener: socket.listen(options.backlog)?, nodelay: options.nodelay })
     }
 }
 
@@ -100,12 +100,13 @@ impl Sleep for TokioSleep {
 #[derive(Debug)]
 pub struct TokioListener {
     listener: TcpListener,
+    nodelay: bool,
 }
 
 impl TokioListener {
     /// Takes over a socket that was opened elsewhere, for example by a service manager.
     pub fn from_tokio(listener: TcpListener) -> Self {
-        Self { listener }
+        Self { listener, nodelay: true }
     }
 }
 
@@ -115,7 +116,7 @@ impl Listener for TokioListener {
     async fn accept(&self) -> io::Result<(Stream, SocketAddr)> {
         let (stream, address) = self.listener.accept().await?;
         // Fails only for a connection that is gone already; its first read will say so.
-        stream.set_nodelay(true).ok();
+        stream.set_nodelay(self.nodelay).ok();
         Ok((TokioIo::new(stream), address))
     }
 
