@@ -5,7 +5,9 @@ use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, Server
 use rustls::crypto::hash::{Hash, HashAlgorithm};
 use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{CertificateError, DigitallySignedStruct, Error, OtherError, SignatureScheme};
+use rustls::{
+    CertificateError, DigitallySignedStruct, Error, OtherError, SignatureScheme, SupportedCipherSuite,
+};
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -83,7 +85,7 @@ fn sha256(provider: &CryptoProvider) -> Result<&'static dyn Hash, TlsConfigError
     provider
         .cipher_suites
         .iter()
-        .filter_map(|suite| suite.tls13())
+        .filter_map(SupportedCipherSuite::tls13)
         .map(|suite| suite.common.hash_provider)
         .find(|hash| hash.algorithm() == HashAlgorithm::SHA256)
         .ok_or(TlsConfigError::NoProvider)
