@@ -33,7 +33,6 @@ use crate::error::LinkError;
 use crate::rt::{Runtime, timeout};
 use crate::tls::TlsError;
 use crate::url::{Endpoint, Host, Scheme, UrlError};
-use crate::ws::HandshakeError;
 use mqtt::Answer;
 use std::io;
 use std::time::Duration;
