@@ -8,14 +8,15 @@ use std::sync::Arc;
 
 use bytes::BytesMut;
 use mqttkit_codec::{
-    AckToken, Closed, ConnAck, Connect, Disconnect, Instant, Message, PacketType, ReasonCode, ServerConfig,
-    ServerConnection, ServerEvent, Str, SubAck, Subscribe, Transmit, UnsubAck, Unsubscribe,
+    AckToken, Closed, ConnAck, Connect, Disconnect, Instant, Message, PacketId, PacketType, ReasonCode,
+    ServerConfig, ServerConnection, ServerEvent, Str, SubAck, Subscribe, Subscription, TopicFilter, Transmit,
+    UnsubAck,
 };
 use mqttkit_ws_transport::PeerInfo;
 
 use crate::config::Config;
 use crate::notify::Notify;
-use crate::policy::{Action, Admission, Client, Decision, Policy, Refusal};
+use crate::policy::{Action, Admission, Client, Decision, Policy, Refusal, mounted_filter, mounted_topic};
 use crate::state::{ClientKey, Connecting, Drained, State};
 
 /// The protocol side of one connection.
@@ -27,7 +28,9 @@ pub(crate) struct Peer {
     notify: Arc<Notify>,
     policy: Option<Arc<dyn Policy>>,
     info: Arc<PeerInfo>,
-    client: Option<Client>,
+    client: Option<Arc<Client>>,
+    /// When the client must have authenticated again.
+    valid_until: Option<Instant>,
 }
 
 /// ```text
@@ -56,9 +59,12 @@ pub(crate) enum Work {
     },
     Subscribe {
         subscribe: Subscribe,
-        verdicts: Vec<Verdict>,
+        wishes: Vec<Result<Subscription, ReasonCode>>,
     },
-    Unsubscribe(Unsubscribe),
+    Unsubscribe {
+        packet_id: PacketId,
+        filters: Vec<Option<TopicFilter>>,
+    },
     /// It broke a rule that the codec connection leaves to us.
     Violation,
     Closed(Closed),
@@ -96,7 +102,15 @@ impl Peer {
         server.receive_maximum = config.receive_maximum;
         server.topic_alias_maximum = config.topic_alias_maximum;
         let connection = ServerConnection::new(server, now);
-        Self { connection, phase: Phase::Opening, notify, policy, info: Arc::new(info), client: None }
+        Self {
+            connection,
+            phase: Phase::Opening,
+            notify,
+            policy,
+            info: Arc::new(info),
+            client: None,
+            valid_until: None,
+        }
     }
 
     /// Takes up to [`BATCH`] events from the front of `input`. Returns whether there may be more.
@@ -105,23 +119,24 @@ impl Peer {
             let Some(event) = self.connection.poll_event(now, input) else { return false };
             match event {
                 ServerEvent::Connect(connect) => work.push(Work::Connect(connect)),
-                ServerEvent::Publish { message, token, .. } => {
+                ServerEvent::Publish { mut message, token, .. } => {
                     // [MQTT-3.3.4-6]
                     if message.properties.subscription_identifiers().next().is_some() {
                         work.push(Work::Violation);
                     }
-                    let verdict = self.judge_message(&message);
+                    let verdict = self.place_message(&mut message);
                     work.push(Work::Publish { message, token, verdict });
                 }
                 ServerEvent::Subscribe(subscribe) => {
-                    let verdicts = subscribe.subscriptions.iter();
-                    let verdicts = verdicts.map(|subscription| {
-                        self.judge(&Action::Subscribe(&subscription), PacketType::SubAck)
-                    });
-                    let verdicts = verdicts.collect();
-                    work.push(Work::Subscribe { subscribe, verdicts });
+                    let wishes = subscribe.subscriptions.iter();
+                    let wishes = wishes.map(|subscription| self.place_subscription(subscription)).collect();
+                    work.push(Work::Subscribe { subscribe, wishes });
                 }
-                ServerEvent::Unsubscribe(unsubscribe) => work.push(Work::Unsubscribe(unsubscribe)),
+                ServerEvent::Unsubscribe(unsubscribe) => {
+                    let filters =
+                        unsubscribe.filters.iter().map(|filter| self.place_filter(filter)).collect();
+                    work.push(Work::Unsubscribe { packet_id: unsubscribe.packet_id, filters });
+                }
                 // No enhanced authentication has begun.
                 ServerEvent::Auth(_) => work.push(Work::Violation),
                 ServerEvent::Closed(closed) => work.push(Work::Closed(closed)),
@@ -150,30 +165,32 @@ impl Peer {
                         self.connection.ack(now, token, reason);
                     }
                 }
-                (Work::Subscribe { subscribe, verdicts }, &Phase::Open(client)) => {
-                    self.on_subscribe(now, state, client, &subscribe, verdicts);
+                (Work::Subscribe { subscribe, wishes }, &Phase::Open(client)) => {
+                    self.on_subscribe(now, state, client, &subscribe, wishes);
                 }
-                (Work::Unsubscribe(unsubscribe), &Phase::Open(client)) => {
-                    self.on_unsubscribe(now, state, client, &unsubscribe);
+                (Work::Unsubscribe { packet_id, filters }, &Phase::Open(client)) => {
+                    self.on_unsubscribe(now, state, client, packet_id, &filters);
                 }
                 (Work::Violation, _) => self.disconnect(now, ReasonCode::ProtocolError),
                 (Work::Closed(closed), _) => self.finish(now, state, &closed),
                 // Nothing else comes from a client that is not in.
-                (Work::Publish { .. } | Work::Subscribe { .. } | Work::Unsubscribe(_), _) => {}
+                (Work::Publish { .. } | Work::Subscribe { .. } | Work::Unsubscribe { .. }, _) => {}
             }
         }
         self.fetch(now, state)
     }
 
     /// The policy lets the client in. Asks it about the client's will; not to be called under the lock.
-    pub(crate) fn allow(&mut self, now: Instant, connect: Box<Connect>, admission: Admission) {
+    pub(crate) fn allow(&mut self, now: Instant, mut connect: Box<Connect>, admission: Admission) {
         let client = Client::new(&connect, admission, Arc::clone(&self.info));
-        self.client = Some(client);
-        if let Some(will) = &connect.will
-            && let Err(reason) = self.judge_message(&Message::from(will.clone()))
-        {
-            self.refuse(now, &Refusal::new(reason));
-            return;
+        self.client = Some(Arc::new(client));
+        if let Some(will) = &mut connect.will {
+            let mut message = Message::from(will.clone());
+            if let Err(reason) = self.place_message(&mut message) {
+                self.refuse(now, &Refusal::new(reason));
+                return;
+            }
+            will.topic = message.topic;
         }
         self.phase = Phase::Deciding(Some(connect));
     }
@@ -217,11 +234,16 @@ impl Peer {
     }
 
     pub(crate) fn handle_timeout(&mut self, now: Instant) {
+        if self.valid_until.is_some_and(|at| at <= now) {
+            self.valid_until = None;
+            self.disconnect(now, ReasonCode::MaximumConnectTime);
+        }
         self.connection.handle_timeout(now);
     }
 
     pub(crate) fn poll_timeout(&self) -> Option<Instant> {
-        self.connection.poll_timeout()
+        let valid = self.valid_until.filter(|_| !self.connection.is_closed());
+        [self.connection.poll_timeout(), valid].into_iter().flatten().min()
     }
 
     /// The bytes to send.
@@ -254,7 +276,7 @@ impl Peer {
 
     /// Who the client is, once it was allowed in.
     pub(crate) fn client_id(&self) -> Option<&Str> {
-        self.client.as_ref().map(Client::client_id)
+        self.client.as_deref().map(Client::client_id)
     }
 
     pub(crate) fn info(&self) -> &Arc<PeerInfo> {
@@ -281,12 +303,12 @@ impl Peer {
     fn enter(&mut self, now: Instant, state: &mut State) {
         let Phase::Deciding(waiting) = &mut self.phase else { return };
         let Some(connect) = waiting.take() else { return };
-        match state.connect(now, &connect, &self.notify) {
+        let Some(client) = &self.client else { return };
+        match state.connect(now, &connect, client, &self.notify) {
             Connecting::Accepted(accepted) => {
                 self.phase = Phase::Open(accepted.client);
-                if let Some(client) = &mut self.client {
-                    client.set_id(accepted.client_id);
-                }
+                self.valid_until = accepted.who.limits().valid_for.map(|valid| now + valid);
+                self.client = Some(accepted.who);
                 self.connection.accept(now, accepted.connack, accepted.in_flight);
             }
             Connecting::Wait => self.phase = Phase::Deciding(Some(connect)),
@@ -331,11 +353,11 @@ impl Peer {
         state: &mut State,
         client: ClientKey,
         subscribe: &Subscribe,
-        verdicts: Vec<Verdict>,
+        wishes: Vec<Result<Subscription, ReasonCode>>,
     ) {
         let id = subscribe.properties.subscription_identifier();
-        let reasons = subscribe.subscriptions.iter().zip(verdicts).map(|(subscription, verdict)| {
-            verdict.map_or_else(|reason| reason, |()| state.subscribe(client, &subscription, id))
+        let reasons = wishes.into_iter().map(|wish| {
+            wish.map_or_else(|reason| reason, |subscription| state.subscribe(client, &subscription, id))
         });
         let ack = SubAck::new(subscribe.packet_id, reasons);
         if self.connection.sub_ack(now, &ack).is_err() {
@@ -348,21 +370,67 @@ impl Peer {
         now: Instant,
         state: &mut State,
         client: ClientKey,
-        unsubscribe: &Unsubscribe,
+        packet_id: PacketId,
+        filters: &[Option<TopicFilter>],
     ) {
-        let reasons = unsubscribe.filters.iter().map(|filter| state.unsubscribe(client, &filter));
-        let ack = UnsubAck::new(unsubscribe.packet_id, reasons);
+        let reasons = filters.iter().map(|filter| match filter {
+            Some(filter) => state.unsubscribe(client, filter),
+            None => ReasonCode::NoSubscriptionExisted,
+        });
+        let ack = UnsubAck::new(packet_id, reasons);
         if self.connection.unsub_ack(now, &ack).is_err() {
             self.disconnect(now, ReasonCode::PacketTooLarge);
         }
     }
 
-    /// Clients do not speak in the broker's name, whatever the policy.
-    fn judge_message(&self, message: &Message) -> Verdict {
+    /// Gives a message the topic it is really for, if the client may publish it. Clients do not speak in the broker's
+    /// name, whatever the policy.
+    fn place_message(&self, message: &mut Message) -> Verdict {
+        if let (Some(policy), Some(client)) = (&self.policy, &self.client)
+            && let Some(topic) = policy.rewrite_topic(client, &message.topic)
+        {
+            message.topic = topic;
+        }
         if message.topic.as_bytes().starts_with(b"$SYS/") {
             return Err(ReasonCode::NotAuthorized);
         }
-        self.judge(&Action::Publish(message), PacketType::PubAck)
+        self.judge(&Action::Publish(message), PacketType::PubAck)?;
+        if let Some(mount_point) = self.mount_point() {
+            message.topic = mounted_topic(mount_point, &message.topic).ok_or(ReasonCode::TopicNameInvalid)?;
+        }
+        Ok(())
+    }
+
+    /// A subscription with the filter it is really for, if the client may make it.
+    fn place_subscription(&self, mut subscription: Subscription) -> Result<Subscription, ReasonCode> {
+        if let (Some(policy), Some(client)) = (&self.policy, &self.client)
+            && let Some(filter) = policy.rewrite_filter(client, &subscription.filter)
+        {
+            subscription.filter = filter;
+        }
+        self.judge(&Action::Subscribe(&subscription), PacketType::SubAck)?;
+        if let Some(mount_point) = self.mount_point() {
+            subscription.filter =
+                mounted_filter(mount_point, &subscription.filter).ok_or(ReasonCode::TopicFilterInvalid)?;
+        }
+        Ok(subscription)
+    }
+
+    /// The same for a filter that the client unsubscribes from. `None` if there can be no such subscription.
+    fn place_filter(&self, mut filter: TopicFilter) -> Option<TopicFilter> {
+        if let (Some(policy), Some(client)) = (&self.policy, &self.client)
+            && let Some(rewritten) = policy.rewrite_filter(client, &filter)
+        {
+            filter = rewritten;
+        }
+        match self.mount_point() {
+            Some(mount_point) => mounted_filter(mount_point, &filter),
+            None => Some(filter),
+        }
+    }
+
+    fn mount_point(&self) -> Option<&Str> {
+        self.client.as_ref()?.mount_point()
     }
 
     fn judge(&self, action: &Action<'_>, answer: PacketType) -> Verdict {

@@ -2,6 +2,7 @@
 
 mod chain;
 mod client;
+mod place;
 mod request;
 mod verdict;
 
@@ -13,6 +14,7 @@ use mqttkit_codec::{TopicFilter, TopicName};
 
 pub use chain::Chain;
 pub use client::{Action, Client};
+pub(crate) use place::{mounted_filter, mounted_topic, unmounted_topic};
 pub use request::{ConnectRequest, Exchange};
 pub use verdict::{Admission, Decision, Identity, Limits, Refusal};
 

@@ -1,7 +1,9 @@
 //! The policy decides who is in and what they may do.
 
 use super::*;
-use crate::policy::{Action, Admission, BoxFuture, Client, Decision, Identity, Refusal};
+use crate::policy::{
+    Action, Admission, AllowAll, BoxFuture, Chain, Client, Decision, Identity, Limits, Refusal,
+};
 
 struct House;
 
@@ -71,4 +73,139 @@ fn a_will_that_may_not_be_published_keeps_its_owner_out() {
     assert_eq!(world.connack(client).reason, ReasonCode::NotAuthorized);
     let client = world.connect(guest(with_will(v5("c"), "public/x", "", None)));
     assert!(world.is_connected(client));
+}
+
+/// Puts every client below `t/<user>`, with little room.
+struct Hotel;
+
+impl Policy for Hotel {
+    fn authenticate<'a>(&'a self, request: ConnectRequest<'a>) -> BoxFuture<'a, Result<Admission, Refusal>> {
+        let verdict = match request.connect.user_name.as_deref() {
+            None => Ok(Admission::undecided()),
+            Some("elsewhere") => Err(Refusal::redirect("other.example:1883", true)),
+            Some("unknown") => Err(Refusal::unknown()),
+            Some(name) => {
+                let mut limits = Limits::default();
+                limits.max_subscriptions = Some(2);
+                limits.session_expiry = Some(Duration::from_secs(5));
+                limits.outbox_messages = Some(3);
+                limits.valid_for = (name == "token").then(|| Duration::from_secs(60));
+                let room = TopicName::try_from(format!("t/{name}")).unwrap();
+                Ok(Admission::new(Identity::named(name)).with_limits(limits).with_mount_point(&room))
+            }
+        };
+        Box::pin(std::future::ready(verdict))
+    }
+
+    fn rewrite_topic(&self, _: &Client, topic: &TopicName) -> Option<TopicName> {
+        let new = topic.as_str().strip_prefix("old/")?;
+        TopicName::try_from(format!("new/{new}")).ok()
+    }
+
+    fn rewrite_filter(&self, _: &Client, filter: &TopicFilter) -> Option<TopicFilter> {
+        let new = filter.pattern().strip_prefix("old/")?;
+        TopicFilter::try_from(format!("new/{new}")).ok()
+    }
+}
+
+fn user(mut connect: Connect, name: &str) -> Connect {
+    connect.user_name = Some(text(name));
+    connect
+}
+
+fn hotel() -> World {
+    let mut world = World::new();
+    world.set_policy(Hotel);
+    world
+}
+
+#[test]
+fn a_client_below_a_mount_point_knows_nothing_of_it() {
+    let mut world = hotel();
+    let seven = world.connect(user(with_will(v5("a"), "last", "words", None), "7"));
+    let also = world.connect(user(v5("b"), "7"));
+    let eight = world.connect(user(v5("c"), "8"));
+    let host = world.connect(v5("host"));
+    for client in [seven, also, eight] {
+        assert_eq!(world.subscribe(client, "#", QoS::AtMostOnce), ReasonCode::GRANTED_QOS_0);
+    }
+    world.subscribe(host, "t/+/last", QoS::AtMostOnce);
+    world.publish(seven, "x", "1", QoS::AtMostOnce);
+    world.publish(host, "t/8/y", "2", QoS::AtMostOnce);
+    world.publish(host, "t/8", "not below it", QoS::AtMostOnce);
+    world.cut(seven);
+    assert_eq!(world.texts(also), ["x=1", "last=words"]);
+    assert_eq!(world.texts(eight), ["y=2"]);
+    assert_eq!(world.texts(host), ["t/7/last=words"]);
+}
+
+#[test]
+fn a_session_does_not_move_to_another_mount_point() {
+    let mut world = hotel();
+    let first = world.connect(user(lasting("c", 60), "7"));
+    world.subscribe(first, "x", QoS::AtLeastOnce);
+    world.cut(first);
+    let again = world.connect(user(lasting("c", 60), "7"));
+    assert!(world.connack(again).session_present);
+    world.cut(again);
+    let other = world.connect(user(lasting("c", 60), "8"));
+    assert!(!world.connack(other).session_present);
+}
+
+#[test]
+fn the_limits_of_a_client_are_its_own() {
+    let mut world = hotel();
+    let client = world.connect(user(lasting("c", 60), "7"));
+    assert_eq!(world.connack(client).properties.session_expiry_interval(), Some(5));
+    world.subscribe(client, "a", QoS::AtMostOnce);
+    assert_eq!(world.subscribe(client, "b", QoS::AtMostOnce), ReasonCode::GRANTED_QOS_0);
+    assert_eq!(world.subscribe(client, "c", QoS::AtMostOnce), ReasonCode::QuotaExceeded);
+    let token = world.connect(user(v5("t"), "token"));
+    world.pass(Duration::from_secs(59));
+    assert!(world.is_connected(token));
+    world.pass(Duration::from_secs(2));
+    assert!(
+        matches!(world.closed(token), Some(Closed::Peer(bye)) if bye.reason == ReasonCode::MaximumConnectTime)
+    );
+    assert!(world.is_connected(client));
+}
+
+#[test]
+fn topics_and_filters_are_rewritten() {
+    let mut world = hotel();
+    let client = world.connect(user(v5("c"), "7"));
+    world.subscribe(client, "old/#", QoS::AtMostOnce);
+    world.publish(client, "old/x", "", QoS::AtMostOnce);
+    assert_eq!(world.texts(client), ["new/x="]);
+    assert_eq!(world.unsubscribe(client, "new/#"), ReasonCode::Success);
+}
+
+#[test]
+fn a_client_is_told_where_to_go() {
+    let mut world = hotel();
+    let client = world.connect(user(v5("c"), "elsewhere"));
+    let connack = world.connack(client);
+    assert_eq!(connack.reason, ReasonCode::ServerMoved);
+    assert_eq!(connack.properties.server_reference(), Some(text("other.example:1883")));
+}
+
+#[test]
+fn the_first_policy_that_decides_has_decided() {
+    let mut world = World::new();
+    world.set_policy(Chain::new().then(Hotel).then(House));
+    let (anonymous, unknown) = (world.connect(v5("a")), world.connect(user(v5("b"), "unknown")));
+    for client in [anonymous, unknown] {
+        assert_eq!(world.connack(client).reason, ReasonCode::BadUserNameOrPassword);
+    }
+
+    let mut world = World::new();
+    world.set_policy(Chain::new().then(Hotel));
+    let (anonymous, unknown) = (world.connect(v5("a")), world.connect(user(v5("b"), "unknown")));
+    assert!(world.is_connected(anonymous));
+    assert_eq!(world.connack(unknown).reason, ReasonCode::BadUserNameOrPassword);
+
+    let mut world = World::new();
+    world.set_policy(Chain::new().then(Hotel).then(AllowAll));
+    let unknown = world.connect(user(v5("b"), "unknown"));
+    assert!(world.is_connected(unknown));
 }

@@ -10,6 +10,7 @@ use super::outbox::Room;
 use super::session::{FOR_EVER, Link, LinkKind, LinkStatus, Session};
 use super::{ClientKey, State};
 use crate::notify::Notify;
+use crate::policy::Client;
 
 /// The answer to a CONNECT.
 #[derive(Debug)]
@@ -26,7 +27,8 @@ pub(crate) enum Connecting {
 #[derive(Debug)]
 pub(crate) struct Accepted {
     pub(crate) client: ClientKey,
-    pub(crate) client_id: Str,
+    /// Who it is, by the identifier that was assigned to it if it had none.
+    pub(crate) who: Arc<Client>,
     /// What to send, but for what the codec connection fills in itself.
     pub(crate) connack: ConnAck,
     /// What was in flight when the client was last seen.
@@ -35,7 +37,13 @@ pub(crate) struct Accepted {
 
 impl State {
     /// Gives a client of the network its session.
-    pub(crate) fn connect(&mut self, now: Instant, connect: &Connect, notify: &Arc<Notify>) -> Connecting {
+    pub(crate) fn connect(
+        &mut self,
+        now: Instant,
+        connect: &Connect,
+        client: &Arc<Client>,
+        notify: &Arc<Notify>,
+    ) -> Connecting {
         let client_id =
             if connect.client_id.is_empty() { self.assign_id() } else { connect.client_id.detached() };
         if let Some(&slot) = self.by_id.get(&client_id) {
@@ -52,9 +60,9 @@ impl State {
                 None => {}
             }
         }
-        // [MQTT-3.1.4-4]
-        if connect.clean_start
-            && let Some(&slot) = self.by_id.get(&client_id)
+        // [MQTT-3.1.4-4]; and what was below one mount point is not for those below another.
+        if let Some(&slot) = self.by_id.get(&client_id)
+            && (connect.clean_start || self.sessions[slot].mount_point.as_ref() != client.mount_point())
         {
             self.end_session(now, slot);
         }
@@ -66,16 +74,22 @@ impl State {
             None => (self.new_session(client_id.clone()), false),
         };
         let expiry = self.granted_expiry(connect);
+        let expiry = client.limits().session_expiry.map_or(expiry, |limit| expiry.min(limit));
+        let mut who = Arc::clone(client);
+        if who.client_id() != &client_id {
+            Arc::make_mut(&mut who).set_id(client_id.clone());
+        }
         let receive_maximum = connect.properties.receive_maximum().unwrap_or(NonZeroU16::MAX);
-        let link = self.attach(slot, notify, LinkKind::Network, receive_maximum);
+        let link = self.attach(now, slot, notify, Some(Arc::clone(&who)), receive_maximum);
         let session = &mut self.sessions[slot];
         session.expiry = expiry;
         session.will = connect.will.as_ref().map(mqttkit_codec::Will::detached);
         session.bridge = connect.bridge;
+        session.mount_point = who.mount_point().cloned();
         let in_flight = std::mem::take(&mut session.in_flight);
         let connack = self.conn_ack(connect, session_present, expiry, &client_id);
         let client = ClientKey { slot, link };
-        Connecting::Accepted(Box::new(Accepted { client, client_id, connack, in_flight }))
+        Connecting::Accepted(Box::new(Accepted { client, who, connack, in_flight }))
     }
 
     /// Gives a client in this process a session of its own, which ends when the client does. With an identifier
@@ -97,7 +111,7 @@ impl State {
             return Err(ReasonCode::QuotaExceeded);
         }
         let slot = self.new_session(client_id.clone());
-        let link = self.attach(slot, notify, LinkKind::Local, NonZeroU16::MAX);
+        let link = self.attach(now, slot, notify, None, NonZeroU16::MAX);
         Ok((ClientKey { slot, link }, client_id))
     }
 
@@ -171,7 +185,15 @@ impl State {
         slot
     }
 
-    fn attach(&mut self, slot: usize, notify: &Arc<Notify>, kind: LinkKind, window: NonZeroU16) -> u64 {
+    /// A client in this process is nobody that a policy knows.
+    fn attach(
+        &mut self,
+        now: Instant,
+        slot: usize,
+        notify: &Arc<Notify>,
+        client: Option<Arc<Client>>,
+        window: NonZeroU16,
+    ) -> u64 {
         self.next_link += 1;
         let id = self.next_link;
         let session = &mut self.sessions[slot];
@@ -182,7 +204,14 @@ impl State {
         // It comes to fetch what waits as soon as it has been answered.
         let status = LinkStatus::Blocked;
         let window = usize::from(window.get());
-        session.link = Some(Link { id, notify: Arc::clone(notify), kind, status, window, kick: None });
+        let kind = if client.is_some() { LinkKind::Network } else { LinkKind::Local };
+        let (notify, since) = (Arc::clone(notify), now);
+        let mut room = Room { messages: self.config.outbox_messages, bytes: self.config.outbox_bytes };
+        if let Some(limits) = client.as_ref().map(|client| client.limits()) {
+            room.messages = limits.outbox_messages.unwrap_or(usize::MAX).min(room.messages);
+            room.bytes = limits.outbox_bytes.unwrap_or(usize::MAX).min(room.bytes);
+        }
+        session.link = Some(Link { id, notify, kind, status, window, kick: None, room, client, since });
         self.timers.set(slot, old, None);
         self.counters.clients += 1;
         id

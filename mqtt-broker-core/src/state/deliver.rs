@@ -8,6 +8,7 @@ use mqttkit_codec::{Instant, Message, QoS, ServerConnection};
 use super::retained::Found;
 use super::session::LinkStatus;
 use super::{ClientKey, State};
+use crate::policy::unmounted_topic;
 
 /// How far [`State::drain`] came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -121,10 +122,17 @@ impl State {
             let Some(queued) = session.outbox.pop() else { return Next::Empty };
             queued
         };
-        let Some(message) = queued.into_message(now) else {
+        let Some(mut message) = queued.into_message(now) else {
             self.counters.dropped.expired += 1;
             return Next::Again;
         };
+        if let Some(mount_point) = &session.mount_point {
+            match unmounted_topic(mount_point, &message.topic) {
+                Some(topic) => message.topic = topic,
+                // `t/#` also matches `t`, which has no name below `t/`.
+                None => return Next::Again,
+            }
+        }
         Next::Message(message)
     }
 

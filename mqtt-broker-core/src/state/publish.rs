@@ -125,8 +125,9 @@ impl State {
         if !online && qos == QoS::AtMostOnce && !self.config.offline_qos0 {
             return;
         }
-        let room = if online {
-            Room { messages: self.config.outbox_messages, bytes: self.config.outbox_bytes }
+        let link_room = session.link.as_ref().map(|link| link.room);
+        let room = if let Some(link_room) = link_room.filter(|_| online) {
+            link_room
         } else {
             Room { messages: self.config.offline_messages, bytes: self.config.offline_bytes }
         };

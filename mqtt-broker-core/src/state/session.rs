@@ -14,9 +14,10 @@ use std::time::Duration;
 
 use mqttkit_codec::{Instant, ReasonCode, Session as InFlight, Str, TopicFilter, Will};
 
-use super::outbox::Outbox;
+use super::outbox::{Outbox, Room};
 use super::retained::Cursor;
 use crate::notify::Notify;
+use crate::policy::{Client, Limits};
 
 /// A session that never ends by itself.
 pub(super) const FOR_EVER: Duration = Duration::MAX;
@@ -43,6 +44,8 @@ pub(super) struct Session {
     pub(super) successors: Vec<Arc<Notify>>,
     /// The client is a bridge to another broker: it gets RETAIN as published and nothing of its own back.
     pub(super) bridge: bool,
+    /// What stands before all topics of this client and is not for it to see.
+    pub(super) mount_point: Option<Str>,
     /// The last publication this session was found for, and its place in the list of matches.
     pub(super) mark: (u64, usize),
 }
@@ -58,6 +61,12 @@ pub(super) struct Link {
     pub(super) window: usize,
     /// Why the connection is to end.
     pub(super) kick: Option<ReasonCode>,
+    /// How much may wait for it.
+    pub(super) room: Room,
+    /// Who it is, of a client of the network.
+    pub(super) client: Option<Arc<Client>>,
+    /// Since when.
+    pub(super) since: Instant,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,6 +103,7 @@ impl Session {
             expires_at: None,
             successors: Vec::new(),
             bridge: false,
+            mount_point: None,
             mark: (0, 0),
         }
     }
@@ -104,6 +114,11 @@ impl Session {
             (Some(will), Some(expiry)) => Some(will.min(expiry)),
             (will, expiry) => will.or(expiry),
         }
+    }
+
+    /// The limits that the policy gave to the client that is connected.
+    pub(super) fn limits(&self) -> Option<&Limits> {
+        Some(self.link.as_ref()?.client.as_ref()?.limits())
     }
 
     pub(super) fn is_online(&self) -> bool {

@@ -26,7 +26,8 @@ impl State {
         }
         let session = &mut self.sessions[client.slot];
         let known = session.subscriptions.get(&subscription.filter).cloned();
-        if known.is_none() && session.subscriptions.len() >= self.config.max_subscriptions {
+        let limit = session.limits().and_then(|limits| limits.max_subscriptions).unwrap_or(usize::MAX);
+        if known.is_none() && session.subscriptions.len() >= limit.min(self.config.max_subscriptions) {
             return ReasonCode::QuotaExceeded;
         }
         let mut options = subscription.options;
