@@ -1,6 +1,7 @@
 //! What the example programs have in common.
 
 pub mod cli;
+pub mod conversation;
 
 /// The README's examples, which must compile.
 #[cfg(doctest)]

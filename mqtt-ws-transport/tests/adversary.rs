@@ -1,7 +1,12 @@
 //! The bodies of the matrix over an adversarial pipe: every split, every merge, waits at odd moments, every cut.
 //!
 //! Time is paused, so that whoever waits for something that never comes fails at once instead of hanging.
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::large_futures,
+    reason = "a test fails by panicking and need not be thrifty"
+)]
 #![cfg(all(feature = "tokio", feature = "aws-lc-rs"))]
 
 mod support;
@@ -97,10 +102,9 @@ async fn short_life(
 
 /// Fails at once when everybody waits: the paused clock jumps to the limit.
 async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
-    match tokio::time::timeout(Duration::from_secs(3_600), Box::pin(future)).await {
-        Ok(output) => output,
-        Err(_) => panic!("everybody waits: {what}"),
-    }
+    let limit = Duration::from_secs(3_600);
+    let output = tokio::time::timeout(limit, Box::pin(future)).await;
+    output.unwrap_or_else(|_| panic!("everybody waits: {what}"))
 }
 
 /// Every position of both streams is once where a read ends and the next one has to wait.
