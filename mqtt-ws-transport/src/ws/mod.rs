@@ -2,6 +2,27 @@
 //!
 //! Frame headers, close codes and the keys of the handshake are tungstenite's work, driven directly over our byte seam:
 //! one code path for every runtime, a poll costs no waker indirection, and an idle connection holds no buffer.
+//!
+//! # Compression
+//!
+//! There is none: `permessage-deflate` (RFC 7692) is neither offered nor accepted, and both sides of MQTT over WebSocket
+//! must work without it. It was weighed and left out:
+//!
+//! - **Memory.** What makes it worth while for small messages is the context kept from one to the next: 32 KiB to read
+//!   and about 256 KiB to write for each connection. Here an idle connection has under 1 KiB. Without the context a
+//!   packet of 100 bytes hardly shrinks, and each costs microseconds instead of nanoseconds.
+//! - **Secrets.** Compression across messages tells their content by their length (the attack known as CRIME): who can
+//!   publish to a topic that a victim receives, and see the length of the victim's encrypted frames, can guess what else
+//!   is in them, such as a token. A broker mixes the messages of strangers on every connection, so that it could not be
+//!   switched on without a thought.
+//! - **Bombs.** A few bytes may stand for gigabytes, in every connection, before any password is checked.
+//! - **The rules.** tungstenite has no extensions; a peer that sets a reserved bit is refused (1002), and so is a server
+//!   that uses an extension that was not offered.
+//!
+//! Compress the payload instead: only its publisher's data is in it, it is done once for all subscribers instead of once
+//! for each, the broker never unpacks it, and it works over plain MQTT too. MQTT 5 says what it is with the Content Type
+//! property (`application/json+gzip`, say) or a user property (`encoding: gzip`); browsers unpack it with
+//! `DecompressionStream`. For bulk, a batch of readings in one compressed payload beats any compression of frames.
 
 mod client;
 mod close;
