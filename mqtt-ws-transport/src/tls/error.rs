@@ -168,6 +168,12 @@ pub enum TlsError {
     NotYetValid,
     /// The peer's certificate is revoked.
     Revoked,
+    /// The peer shows the certificate of an authority (`CA:TRUE`) as its own. That is what `openssl req -x509` makes
+    /// unless told otherwise.
+    AuthorityAsPeer,
+    /// The peer's certificate is of version 1, without any extension. That is what `openssl x509 -req` makes of a request
+    /// without extensions.
+    VersionOne,
     /// The revocation lists do not cover the peer's certificate.
     RevocationUnknown,
     /// The revocation list that covers the peer's certificate is out of date.
@@ -218,6 +224,10 @@ impl fmt::Display for TlsError {
             Self::Expired => f.write_str("the certificate has expired"),
             Self::NotYetValid => f.write_str("the certificate is not valid yet"),
             Self::Revoked => f.write_str("the certificate is revoked"),
+            Self::AuthorityAsPeer => {
+                f.write_str("the certificate is that of an authority and cannot be a peer's own")
+            }
+            Self::VersionOne => f.write_str("the certificate is of version 1, which is not accepted"),
             Self::RevocationUnknown => f.write_str("no revocation list covers the certificate"),
             Self::RevocationListOutdated => {
                 f.write_str("the revocation list for the certificate is out of date")
@@ -264,6 +274,12 @@ impl TlsError {
             },
             Self::Expired => "Renew the certificate, and check the clock of this machine".to_owned(),
             Self::NotYetValid => "Check the clock of this machine".to_owned(),
+            Self::AuthorityAsPeer => {
+                "Have a certificate made with basicConstraints=CA:FALSE, or trust this one by its fingerprint".to_owned()
+            }
+            Self::VersionOne => {
+                "Have a certificate made with extensions, such as subjectAltName or extendedKeyUsage".to_owned()
+            }
             Self::RevocationUnknown => {
                 "Give a revocation list of every authority between the certificate and the root, or allow certificates without one"
                     .to_owned()
@@ -313,7 +329,7 @@ impl TlsError {
     }
 
     #[cfg(feature = "tls")]
-    fn from_rustls(error: &rustls::Error) -> Self {
+    pub(super) fn from_rustls(error: &rustls::Error) -> Self {
         use rustls::{AlertDescription as Alert, CertificateError as Cert, Error};
         match error {
             Error::InvalidCertificate(cert) => match cert {
@@ -332,8 +348,15 @@ impl TlsError {
                 Cert::ExpiredRevocationList | Cert::ExpiredRevocationListContext { .. } => {
                     Self::RevocationListOutdated
                 }
-                cert => super::fingerprint::find(cert)
-                    .unwrap_or_else(|| Self::BadCertificate(Box::new(error.clone()))),
+                Cert::Other(other) => super::fingerprint::find(cert).unwrap_or_else(|| {
+                    // rustls has no name for these; the words are those of its verifier.
+                    match other.to_string().as_str() {
+                        "CaUsedAsEndEntity" => Self::AuthorityAsPeer,
+                        "UnsupportedCertVersion" => Self::VersionOne,
+                        _ => Self::BadCertificate(Box::new(error.clone())),
+                    }
+                }),
+                _ => Self::BadCertificate(Box::new(error.clone())),
             },
             Error::NoCertificatesPresented => Self::NoClientCertificate,
             Error::AlertReceived(alert) => match alert {

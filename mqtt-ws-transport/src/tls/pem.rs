@@ -1,6 +1,6 @@
 //! Certificates and keys from PEM text or files.
 
-use super::TlsConfigError;
+use super::{TlsConfigError, TlsError};
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::{Error as PemError, PemObject};
 use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer};
@@ -65,7 +65,13 @@ impl Pem {
     }
 
     fn bad_certificate(&self, error: &Error) -> TlsConfigError {
-        TlsConfigError::BadCertificate { origin: self.origin(), reason: error.to_string() }
+        let reason = match TlsError::from_rustls(error) {
+            known @ (TlsError::VersionOne | TlsError::AuthorityAsPeer) => {
+                format!("{known}. {}", known.hint())
+            }
+            _ => error.to_string(),
+        };
+        TlsConfigError::BadCertificate { origin: self.origin(), reason }
     }
 
     fn bytes(&self) -> Result<Vec<u8>, TlsConfigError> {
