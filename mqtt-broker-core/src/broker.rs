@@ -10,7 +10,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use mqttkit_codec::{Closed, Instant, Message, ReasonCode, Str, TextError};
-use mqttkit_ws_transport::{Link, PeerInfo, Runtime};
+use mqttkit_ws_transport::{Link, PeerInfo, Runtime, Signpost};
 
 use crate::config::Config;
 use crate::connection;
@@ -50,6 +50,7 @@ pub(crate) struct Inner {
     house: Arc<House>,
     keeper: Arc<Notify>,
     keeper_runs: AtomicBool,
+    signpost: Signpost,
 }
 
 struct Guarded {
@@ -106,6 +107,7 @@ impl Builder {
             house: Arc::new(House::default()),
             keeper: Arc::new(Notify::default()),
             keeper_runs: AtomicBool::new(false),
+            signpost: Signpost::new(),
         };
         Broker { inner: Arc::new(inner) }
     }
@@ -241,6 +243,11 @@ const CUT: Duration = Duration::from_millis(200);
 impl Inner {
     pub(crate) fn config(&self) -> &Arc<Config> {
         &self.config
+    }
+
+    /// Where the listeners are, for clients that come to the wrong one.
+    pub(crate) fn signpost(&self) -> &Signpost {
+        &self.signpost
     }
 
     pub(crate) fn policy(&self) -> Option<&Arc<dyn Policy>> {

@@ -71,8 +71,8 @@ pub struct Config {
 
     /// Connections at a time, over all listeners. One more is closed at once and counted. Default 100,000.
     pub max_connections: usize,
-    /// TLS and WebSocket handshakes at a time on one listener. Further connections wait in the backlog of the
-    /// operating system. Default 1,024.
+    /// Handshakes at a time on one listener, from the connection to the first MQTT packet's beginning. For one more, the
+    /// oldest is given up: it has had more time than a good client needs. Default 16,384.
     pub max_handshakes: usize,
 
     /// Sessions at a time, of connected clients and others. A client that would need one more is refused with
@@ -127,7 +127,7 @@ impl Default for Config {
             overflow: Overflow::DropNewest,
             transmit_watermark: 64 << 10,
             max_connections: 100_000,
-            max_handshakes: 1_024,
+            max_handshakes: 16_384,
             max_sessions: 1_000_000,
             session_expiry: Duration::from_secs(30 * 24 * 60 * 60),
             max_subscriptions: 100_000,

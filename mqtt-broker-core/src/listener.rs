@@ -1,17 +1,18 @@
 //! Listeners: the accept loop, with every handshake off it.
 
+use std::collections::VecDeque;
 use std::future::{Future, poll_fn};
 use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Weak};
 use std::task::Poll;
 
 use futures_util::task::AtomicWaker;
 use mqttkit_ws_transport::ws::WsLimits;
 use mqttkit_ws_transport::{
-    AcceptFault, AcceptOptions, Accepted, Acceptor, Listener, Runtime, Scheme, tls::TlsConfigError,
+    AcceptFault, AcceptOptions, Accepted, Acceptor, Listener, Runtime, Scheme, Signpost, tls::TlsConfigError,
 };
 use tracing::{debug, error, warn};
 
@@ -39,8 +40,10 @@ use crate::notify::{ABORT, Notify, SHUT_DOWN};
 #[must_use]
 pub struct Listen {
     address: SocketAddr,
-    scheme: Scheme,
+    /// `None` for all.
+    scheme: Option<Scheme>,
     options: Option<AcceptOptions>,
+    sniff: bool,
 }
 
 /// A listening socket of a broker. Dropping it changes nothing: the socket is open until
@@ -48,7 +51,7 @@ pub struct Listen {
 #[derive(Debug)]
 pub struct Listening {
     address: SocketAddr,
-    scheme: Scheme,
+    scheme: Option<Scheme>,
     running: Arc<Running>,
 }
 
@@ -75,7 +78,13 @@ pub enum ListenError {
 impl Listen {
     /// At this address for this scheme. Port 0 picks a free one; see [`Listening::local_addr`].
     pub fn new(scheme: Scheme, address: impl Into<SocketAddr>) -> Self {
-        Self { address: address.into(), scheme, options: None }
+        Self { address: address.into(), scheme: Some(scheme), options: None, sniff: true }
+    }
+
+    /// For MQTT over TCP and over WebSocket, and with a TLS configuration in the [`options`](Self::options) over TLS too:
+    /// the first bytes of a client say what it wants.
+    pub fn any(address: impl Into<SocketAddr>) -> Self {
+        Self { scheme: None, ..Self::tcp(address) }
     }
 
     /// For MQTT over TCP.
@@ -104,12 +113,24 @@ impl Listen {
         Self { options: Some(options), ..self }
     }
 
-    pub(crate) fn into_parts(self, config: &Config) -> (SocketAddr, Scheme, AcceptOptions) {
+    /// Whether a client that speaks the wrong protocol is answered in its own: HTTP on an MQTT port with a page that
+    /// names the right URL, MQTT on a WebSocket port with a CONNACK. Default true. The URLs are those of all listeners
+    /// of the broker. [`any`](Self::any) always looks.
+    pub fn sniff(self, sniff: bool) -> Self {
+        Self { sniff, ..self }
+    }
+
+    pub(crate) fn into_parts(
+        self,
+        config: &Config,
+        signpost: &Signpost,
+    ) -> (SocketAddr, Option<Scheme>, AcceptOptions) {
         let options = self.options.unwrap_or_else(|| {
             // Most clients send a packet in one message; a little more than that for those that gather.
             let message = config.max_packet_size as usize + (64 << 10);
             AcceptOptions::new().limits(WsLimits::default().max_message_size(message))
         });
+        let options = options.sniff(self.sniff).signpost(signpost.clone());
         (self.address, self.scheme, options)
     }
 }
@@ -128,9 +149,9 @@ impl Listening {
         self.address
     }
 
-    /// For what.
+    /// For what; [`Scheme::Tcp`] stands for [`Listen::any`].
     pub fn scheme(&self) -> Scheme {
-        self.scheme
+        self.scheme.unwrap_or(Scheme::Tcp)
     }
 
     /// Closes the socket and returns when it is closed. Connections that came through it go on. Cancel-safe: the
@@ -156,6 +177,35 @@ pub(crate) struct Running {
 impl Running {
     pub(crate) fn notify(&self) -> Arc<Notify> {
         Arc::clone(&self.notify)
+    }
+}
+
+/// What the signpost says of a listener, for as long as that accepts.
+#[derive(Debug)]
+pub(crate) struct Signs {
+    signpost: Signpost,
+    schemes: Vec<Scheme>,
+    port: u16,
+}
+
+impl Signs {
+    pub(crate) fn put(signpost: &Signpost, scheme: Option<Scheme>, tls: bool, port: u16, path: &str) -> Self {
+        let schemes: Vec<_> = match scheme {
+            Some(scheme) => vec![scheme],
+            None => Scheme::ALL.into_iter().filter(|scheme| tls || !scheme.is_tls()).collect(),
+        };
+        for scheme in &schemes {
+            signpost.add(*scheme, port, path);
+        }
+        Self { signpost: signpost.clone(), schemes, port }
+    }
+}
+
+impl Drop for Signs {
+    fn drop(&mut self) {
+        for scheme in &self.schemes {
+            self.signpost.remove(*scheme, self.port);
+        }
     }
 }
 
@@ -194,17 +244,24 @@ pub(crate) async fn accept<R: Runtime>(
     acceptor: Acceptor<R>,
     running: Arc<Running>,
     member: Member,
+    signs: Signs,
 ) {
     let notify = running.notify();
     // Dropped in reverse order: the socket first, then the news of it.
     let _ending = Ending(running);
+    let _signs = signs;
     let _member = member;
     let listener = listener;
     let gate = Arc::new(Gate::default());
+    // Those who shake hands, the oldest first. Whoever is done is dead here.
+    let mut shaking: VecDeque<Weak<Notify>> = VecDeque::new();
     loop {
-        let Some(pass) = until_told(&notify, enter(&gate, inner.config().max_handshakes)).await else {
-            return;
-        };
+        let places = inner.config().max_handshakes.max(1);
+        // Half-open handshakes must not keep good clients out: a good one takes milliseconds, so the oldest is none.
+        if gate.inside.load(Ordering::Acquire) >= places {
+            make_room(&mut shaking);
+        }
+        let Some(pass) = until_told(&notify, enter(&gate, places)).await else { return };
         let Some(accepted) = until_told(&notify, listener.accept()).await else { return };
         match accepted {
             Ok((stream, address)) => {
@@ -212,8 +269,14 @@ pub(crate) async fn accept<R: Runtime>(
                     debug!(%address, "refused: as many connections as the configuration allows");
                     continue;
                 };
-                let shaking = shake_hands(Arc::clone(&inner), acceptor.clone(), stream, address, seat, pass);
-                Runtime::spawn(&runtime, shaking);
+                let leave = Arc::new(Notify::default());
+                if shaking.len() >= places * 2 {
+                    shaking.retain(|other| other.strong_count() > 0);
+                }
+                shaking.push_back(Arc::downgrade(&leave));
+                let hands =
+                    shake_hands(Arc::clone(&inner), acceptor.clone(), stream, address, seat, pass, leave);
+                Runtime::spawn(&runtime, hands);
             }
             Err(error) => match AcceptFault::of(&error) {
                 AcceptFault::Shortage => {
@@ -232,7 +295,17 @@ pub(crate) async fn accept<R: Runtime>(
     }
 }
 
-/// The handshake of one connection, then the connection.
+/// Tells the oldest handshake that is still going on to give up.
+fn make_room(shaking: &mut VecDeque<Weak<Notify>>) {
+    while let Some(oldest) = shaking.pop_front() {
+        if let Some(leave) = oldest.upgrade() {
+            leave.ring(ABORT);
+            return;
+        }
+    }
+}
+
+/// The handshake of one connection, then the connection. It can be told to `leave` while it shakes hands.
 async fn shake_hands<R: Runtime>(
     inner: Arc<Inner>,
     acceptor: Acceptor<R>,
@@ -240,18 +313,21 @@ async fn shake_hands<R: Runtime>(
     address: SocketAddr,
     seat: Seat,
     pass: Pass,
+    leave: Arc<Notify>,
 ) {
     let notify = Arc::new(Notify::default());
     let Some(member) = inner.register(Arc::clone(&notify)) else { return };
-    let accepted = until_told(&notify, acceptor.accept(stream, Some(address))).await;
-    drop(pass);
+    let shaking = until_told(&leave, acceptor.accept(stream, Some(address)));
+    let Some(accepted) = until_told(&notify, shaking).await else { return };
+    drop((pass, leave));
     match accepted {
         Some(Ok(Accepted::Link(link, info))) => {
             connection::run(inner, link, info, notify, seat, member).await;
         }
         Some(Err(error)) => debug!(%address, %error, "handshake failed"),
-        // Plain HTTP was answered, or the broker shuts down.
-        Some(Ok(_)) | None => {}
+        None => debug!(%address, "handshake given up: there are too many, and it was the oldest"),
+        // Plain HTTP was answered.
+        Some(Ok(_)) => {}
     }
 }
 

@@ -9,7 +9,7 @@ use mqttkit_codec::Instant;
 use mqttkit_ws_transport::{Acceptor, ListenOptions, Listener, Runtime, Sleep};
 
 use crate::broker::Inner;
-use crate::listener::{self, Listen, ListenError, Running};
+use crate::listener::{self, Listen, ListenError, Running, Signs};
 use crate::policy::BoxFuture;
 
 /// A timer of whatever runtime.
@@ -53,8 +53,13 @@ impl<R: Runtime> AnyRuntime for R {
     ) -> BoxFuture<'static, Result<SocketAddr, ListenError>> {
         let runtime = self.clone();
         Box::pin(async move {
-            let (address, scheme, options) = listen.into_parts(inner.config());
-            let acceptor = Acceptor::new(runtime.clone(), scheme, options)?;
+            let (address, scheme, options) = listen.into_parts(inner.config(), inner.signpost());
+            let path = options.served_path().to_owned();
+            let tls = options.has_tls();
+            let acceptor = match scheme {
+                Some(scheme) => Acceptor::new(runtime.clone(), scheme, options)?,
+                None => Acceptor::any(runtime.clone(), options),
+            };
             let open = async {
                 let listener = Runtime::listen(&runtime, address, &ListenOptions::default()).await?;
                 let local = listener.local_addr()?;
@@ -62,7 +67,9 @@ impl<R: Runtime> AnyRuntime for R {
             };
             let (listener, local) = open.await.map_err(|source| ListenError::Io { address, source })?;
             let member = inner.register(running.notify()).ok_or(ListenError::ShuttingDown)?;
-            let accepting = listener::accept(inner, runtime.clone(), listener, acceptor, running, member);
+            let signs = Signs::put(inner.signpost(), scheme, tls, local.port(), &path);
+            let accepting =
+                listener::accept(inner, runtime.clone(), listener, acceptor, running, member, signs);
             Runtime::spawn(&runtime, accepting);
             Ok(local)
         })

@@ -321,3 +321,75 @@ async fn sockets_of_the_host_are_served_too() {
     broker.publish(Message::new(TopicName::try_from("a").unwrap(), "x"));
     assert_eq!(client.message().await.payload, "x");
 }
+
+/// The whole answer to some bytes.
+async fn answer(listening: &Listening, bytes: &[u8]) -> Vec<u8> {
+    let mut stream = TcpStream::connect(listening.local_addr()).await.unwrap();
+    stream.write_all(bytes).await.unwrap();
+    let mut answer = Vec::new();
+    timeout(PATIENCE, stream.read_to_end(&mut answer)).await.unwrap().unwrap();
+    answer
+}
+
+#[tokio::test]
+async fn wrong_clients_are_told_the_right_url() {
+    let broker = Broker::builder().build();
+    let (tcp, _) = listen(&broker, Scheme::Tcp, &AcceptOptions::new()).await;
+    let (ws, _) = listen(&broker, Scheme::Ws, &AcceptOptions::new().path("/live")).await;
+    let (tcp_port, ws_port) = (tcp.local_addr().port(), ws.local_addr().port());
+    let get = b"GET / HTTP/1.1\r\nHost: box\r\n\r\n";
+    let text = String::from_utf8(answer(&tcp, get).await).unwrap();
+    assert!(text.contains(&format!("Connect to ws://box:{ws_port}/live or mqtt://box:{tcp_port}")), "{text}");
+    assert_eq!(answer(&ws, b"\x10\x0c\0\x04MQTT\x04\x02\0\x3c\0\0").await, b"\x20\x02\0\x03");
+    // A listener that is stopped is no longer named.
+    ws.stop().await;
+    let text = String::from_utf8(answer(&tcp, get).await).unwrap();
+    assert!(!text.contains("ws://") && text.contains(&format!("mqtt://box:{tcp_port}")), "{text}");
+    let quiet = broker.listen(Listen::tcp(([127, 0, 0, 1], 0)).sniff(false)).await.unwrap();
+    let mut stream = TcpStream::connect(quiet.local_addr()).await.unwrap();
+    stream.write_all(get).await.unwrap();
+    let mut bytes = Vec::new();
+    timeout(PATIENCE, stream.read_to_end(&mut bytes)).await.unwrap().ok();
+    assert!(!bytes.starts_with(b"HTTP"), "it was not to look");
+}
+
+#[tokio::test]
+async fn one_port_serves_every_scheme() {
+    let broker = Broker::builder().build();
+    let (server, client) = tls();
+    let listening = broker.listen(Listen::any(([127, 0, 0, 1], 0)).options(server)).await.unwrap();
+    let port = listening.local_addr().port();
+    for url in [
+        format!("mqtt://localhost:{port}"),
+        format!("mqtts://localhost:{port}"),
+        format!("ws://localhost:{port}/mqtt"),
+        format!("wss://localhost:{port}/mqtt"),
+    ] {
+        let mut both = connect(&url, &client, "c").await;
+        both.subscribe("a", QoS::AtLeastOnce).await;
+    }
+}
+
+/// Those that begin a handshake and stop have the places; the oldest of them give way.
+#[tokio::test]
+async fn half_open_handshakes_do_not_keep_a_good_client_out() {
+    let mut config = Config::default();
+    config.max_handshakes = 8;
+    let broker = Broker::builder().config(config).build();
+    for scheme in [Scheme::Tcp, Scheme::Ws] {
+        let (listening, url) = listen(&broker, scheme, &AcceptOptions::new()).await;
+        let mut silent = Vec::new();
+        for _ in 0..100 {
+            silent.push(TcpStream::connect(listening.local_addr()).await.unwrap());
+        }
+        let began = Instant::now();
+        let mut good = connect(&url, &ConnectOptions::new(), "good").await;
+        good.subscribe("a", QoS::AtMostOnce).await;
+        // The deadline of a handshake is ten seconds: nobody has waited for one.
+        assert!(began.elapsed() < Duration::from_secs(3), "{:?}", began.elapsed());
+        // An oldest one was closed.
+        let mut byte = [0];
+        let read = timeout(PATIENCE, silent[0].read(&mut byte)).await.unwrap();
+        assert!(matches!(read, Ok(0) | Err(_)));
+    }
+}

@@ -245,6 +245,19 @@ impl AcceptOptions {
         self
     }
 
+    /// The path at which MQTT over WebSocket is served.
+    pub fn served_path(&self) -> &str {
+        &self.http.path
+    }
+
+    /// Whether there is a TLS configuration.
+    pub fn has_tls(&self) -> bool {
+        #[cfg(feature = "tls")]
+        return self.tls.is_some();
+        #[cfg(not(feature = "tls"))]
+        return false;
+    }
+
     /// Where else this server is, for the answers to clients that came to the wrong port.
     #[must_use]
     pub fn signpost(mut self, signpost: Signpost) -> Self {

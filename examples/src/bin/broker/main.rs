@@ -39,12 +39,14 @@ async fn run() -> Result<(), String> {
     for (scheme, address, options) in listeners {
         let flag = flag(scheme);
         let listening = broker
-            .listen(Listen::new(scheme, address).options(options))
+            .listen(
+                scheme.map_or(Listen::any(address), |scheme| Listen::new(scheme, address)).options(options),
+            )
             .await
             .map_err(|error| format!("--{flag}: {error}"))?;
         let address = listening.local_addr();
         println!("listening {flag} {address}");
-        if scheme == Scheme::Ws {
+        if matches!(scheme, Some(Scheme::Ws) | None) {
             page = Some(address.port());
         }
     }
@@ -62,17 +64,18 @@ async fn run() -> Result<(), String> {
 fn listeners(
     settings: &Settings,
     config: &Config,
-) -> Result<Vec<(Scheme, SocketAddr, AcceptOptions)>, String> {
+) -> Result<Vec<(Option<Scheme>, SocketAddr, AcceptOptions)>, String> {
     let plain = |bind: Option<Bind>, port| bind.unwrap_or(Bind::any(port)).address();
     let secure = |bind: Option<Bind>, port| {
         let default = if settings.has_certificate() { Bind::any(port) } else { Bind::Off };
         bind.unwrap_or(default).address()
     };
     let wanted = [
-        (Scheme::Tcp, plain(settings.tcp, 1883)),
-        (Scheme::Ws, plain(settings.ws, 8083)),
-        (Scheme::Tls, secure(settings.tls, 8883)),
-        (Scheme::Wss, secure(settings.wss, 8084)),
+        (Some(Scheme::Tcp), plain(settings.tcp, 1883)),
+        (Some(Scheme::Ws), plain(settings.ws, 8083)),
+        (Some(Scheme::Tls), secure(settings.tls, 8883)),
+        (Some(Scheme::Wss), secure(settings.wss, 8084)),
+        (None, settings.any.and_then(Bind::address)),
     ];
     let tls = tls(settings)?;
     // Clients send a packet in one message; a little more than that for those that gather.
@@ -81,7 +84,10 @@ fn listeners(
     for (scheme, address) in wanted {
         let Some(address) = address else { continue };
         let mut options = AcceptOptions::new().limits(limits).http(page::handler());
-        if scheme.is_tls() {
+        if let (None, Some(tls)) = (scheme, &tls) {
+            options = options.tls(tls.clone());
+        }
+        if scheme.is_some_and(Scheme::is_tls) {
             let tls = tls.clone().ok_or_else(|| {
                 let flag = flag(scheme);
                 format!("--{flag} needs a certificate: give --cert and --key, or --tls-self-signed to try it")
@@ -97,12 +103,13 @@ fn listeners(
 }
 
 /// What a listener is called here: by what carries MQTT, as its option is.
-fn flag(scheme: Scheme) -> &'static str {
+fn flag(scheme: Option<Scheme>) -> &'static str {
     match scheme {
-        Scheme::Tcp => "tcp",
-        Scheme::Tls => "tls",
-        Scheme::Ws => "ws",
-        Scheme::Wss => "wss",
+        Some(Scheme::Tcp) => "tcp",
+        Some(Scheme::Tls) => "tls",
+        Some(Scheme::Ws) => "ws",
+        Some(Scheme::Wss) => "wss",
+        None => "any",
     }
 }
 

@@ -25,6 +25,9 @@ pub(crate) struct Settings {
     /// MQTT over WebSocket over TLS, and the page [default: 8084 with a certificate, else off]
     #[arg(long, value_name = "ADDR")]
     pub(crate) wss: Option<Bind>,
+    /// All of these on one port, TLS with a certificate: the first bytes of a client decide [default: off]
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) any: Option<Bind>,
     /// The certificate chain for TLS, as PEM, the server's own first
     #[arg(long, value_name = "FILE", requires = "key")]
     pub(crate) cert: Option<PathBuf>,
@@ -161,6 +164,7 @@ impl Settings {
             ws: self.ws.or(file.ws),
             tls: self.tls.or(file.tls),
             wss: self.wss.or(file.wss),
+            any: self.any.or(file.any),
             cert,
             key,
             client_ca: self.client_ca.or(file.client_ca),
