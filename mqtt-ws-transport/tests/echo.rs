@@ -95,12 +95,12 @@ async fn every_scheme() {
 
 #[tokio::test]
 async fn every_scheme_on_the_current_thread_runtime() {
-    every_scheme().await;
+    Box::pin(every_scheme()).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_scheme_on_the_multi_thread_runtime() {
-    every_scheme().await;
+    Box::pin(every_scheme()).await;
 }
 
 /// The same over a stream with tiny buffers, short reads and writes and spurious pending: no byte may be lost and no

@@ -35,7 +35,7 @@ async fn write(stream: &mut MemoryStream, mut data: &[u8]) {
 }
 
 /// Takes what there is.
-async fn drain(stream: &mut MemoryStream) {
+fn drain(stream: &mut MemoryStream) {
     let mut buf = [0; 4096];
     let mut cx = Context::from_waker(Waker::noop());
     while stream.poll_read(&mut cx, &mut buf).is_ready() {}
@@ -67,9 +67,9 @@ async fn an_idle_websocket_holds_under_2_kib() {
         let Accepted::Link(mut link, _) = acceptor.accept(far, None).await.unwrap() else {
             panic!("no link")
         };
-        drain(&mut near).await;
+        drain(&mut near);
         // It has had its day: a large message there and back, fragments, a ping.
-        write(&mut near, &frame(true, BINARY, &[7; 100_000])).await;
+        write(&mut near, &frame(true, BINARY, &vec![7; 100_000])).await;
         write(&mut near, &frame(false, BINARY, &[7; 10])).await;
         write(&mut near, &frame(true, PING, b"x")).await;
         let mut buf = BytesMut::new();
@@ -77,7 +77,7 @@ async fn an_idle_websocket_holds_under_2_kib() {
             assert!(link.recv(&mut buf).await.unwrap() > 0);
         }
         link.send_all(&mut buf).await.unwrap();
-        drain(&mut near).await;
+        drain(&mut near);
         // Waiting, with its keep-alive running, as in a broker.
         assert!(waits(&mut link).await);
         links.push(link);

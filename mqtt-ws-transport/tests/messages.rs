@@ -141,7 +141,7 @@ async fn every_code_that_may_be_sent_is_taken_and_reaches_the_application() {
         match result {
             Ok(()) => assert!(code < 1002),
             Err(LinkError::ClosedByPeer(reason)) => {
-                assert_eq!((reason.code(), reason.reason().len()), (code, 123))
+                assert_eq!((reason.code(), reason.reason().len()), (code, 123));
             }
             other => panic!("{code}: {other:?}"),
         }

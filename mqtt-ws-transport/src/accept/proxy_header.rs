@@ -157,8 +157,6 @@ fn parse_v2(bytes: &[u8]) -> Result<Parsed, ProxyHeaderError> {
     let Some(body) = bytes.get(V2_HEAD..V2_HEAD + len) else { return Ok(Parsed::Partial) };
     let short = || ProxyHeaderError::Malformed("too short for its addresses");
     let source = match (command & 15, family) {
-        // LOCAL: the balancer speaks for itself, whatever else is there.
-        (0, _) => None,
         (1, 0x11) => {
             let (ip, port) = source::<4, 8, 12>(body).ok_or_else(short)?;
             Some(SocketAddr::new(Ipv4Addr::from(ip).into(), port))
@@ -167,8 +165,9 @@ fn parse_v2(bytes: &[u8]) -> Result<Parsed, ProxyHeaderError> {
             let (ip, port) = source::<16, 32, 36>(body).ok_or_else(short)?;
             Some(SocketAddr::new(Ipv6Addr::from(ip).into(), port))
         }
-        // Another family, such as a Unix socket: the header is to be skipped.
-        (1, _) => None,
+        // LOCAL: the balancer speaks for itself, whatever else is there. Or another family, such as a Unix socket, whose
+        // address is to be skipped.
+        (0 | 1, _) => None,
         _ => return Err(ProxyHeaderError::Malformed("unknown command")),
     };
     Ok(Parsed::Header { len: V2_HEAD + len, source })

@@ -390,7 +390,6 @@ impl<S: ByteStream> WsFrames<S> {
     fn watch(&mut self, cx: &mut Context<'_>) {
         let Some(watch) = &mut self.watch else { return };
         match watch.poll(cx, &mut self.moved) {
-            Due::Nothing => {}
             Due::Ping if matches!(self.state, State::Open) => {
                 // Behind a sender that is stuck anyway a ping would only pile up; the deadline runs all the same.
                 if self.out.len() <= self.out_limit {
@@ -405,7 +404,7 @@ impl<S: ByteStream> WsFrames<S> {
                 }
             }
             // After our close frame the peer is only waited for.
-            Due::Ping => {}
+            Due::Nothing | Due::Ping => {}
             Due::Silent(waited) => self.silent(waited, cx),
         }
     }
@@ -513,17 +512,14 @@ impl<S: ByteStream> Frames for WsFrames<S> {
     fn poll_send(&mut self, cx: &mut Context<'_>, data: &mut dyn Buf) -> Poll<Result<(), LinkError>> {
         while data.has_remaining() {
             ready!(self.poll_ready(cx))?;
-            match &mut self.cutter {
-                Some(cutter) => {
-                    if let Some(mut packet) = cutter.next(data) {
-                        self.append(Kind::Binary, &mut packet);
-                    }
+            if let Some(cutter) = &mut self.cutter {
+                if let Some(mut packet) = cutter.next(data) {
+                    self.append(Kind::Binary, &mut packet);
                 }
-                None => {
-                    let len = data.remaining().min(MAX_FRAME_PAYLOAD);
-                    self.encoder.message(Kind::Binary, data, len, &mut self.out);
-                    self.moved.sent = true;
-                }
+            } else {
+                let len = data.remaining().min(MAX_FRAME_PAYLOAD);
+                self.encoder.message(Kind::Binary, data, len, &mut self.out);
+                self.moved.sent = true;
             }
         }
         Poll::Ready(Ok(()))

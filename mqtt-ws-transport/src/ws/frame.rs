@@ -69,7 +69,7 @@ pub(super) enum Event {
 }
 
 /// Why nothing more can be taken from the peer.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Fault {
     Violation(Violation),
     TooLarge { size: usize, limit: usize },

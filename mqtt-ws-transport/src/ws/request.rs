@@ -226,9 +226,12 @@ impl UpgradeError {
             Self::Subprotocol { .. } => {
                 "No MQTT sub-protocol in the request: offer the WebSocket sub-protocol `mqtt`.".to_owned()
             }
-            // The application says it itself.
-            Self::Refused { .. } => String::new(),
-            Self::Io(_) | Self::Ended { .. } | Self::Stalled | Self::NotHttp { .. } => String::new(),
+            // A refusal is the application's to explain; the others hear nothing.
+            Self::Refused { .. }
+            | Self::Io(_)
+            | Self::Ended { .. }
+            | Self::Stalled
+            | Self::NotHttp { .. } => String::new(),
         }
     }
 
