@@ -3,6 +3,7 @@
 import http.client
 import os
 import re
+import shutil
 import signal
 import socket
 import ssl
@@ -11,7 +12,7 @@ import time
 import pytest
 
 from peers import V311, V5, Paho
-from processes import BIN, ROOT, SCHEMES, Broker, run
+from processes import BIN, ROOT, SCHEMES, Broker, run, wait_until
 
 
 def test_one_line_for_each_listener():
@@ -51,6 +52,29 @@ def test_a_bad_certificate_is_one_clear_line(pki, tmp_path):
     ]:
         assert culprit in fails(*free, "--cert", cert, "--key", key)
     assert "garbage.pem" in fails(*free, "--cert", pki["cert"], "--key", pki["key"], "--client-ca", garbage)
+
+
+def test_sighup_brings_a_new_certificate_and_drops_nobody(pki, tmp_path):
+    files = {"cert": tmp_path / "cert.pem", "key": tmp_path / "key.pem", "ca": pki["ca"]}
+    shutil.copy(pki["cert"], files["cert"])
+    shutil.copy(pki["key"], files["key"])
+
+    def shown(broker):
+        return ssl.get_server_certificate(("127.0.0.1", broker.port("tls"))).split()
+
+    with Broker(certificate=files) as broker, Paho(broker, "tls") as early:
+        assert shown(broker) == pki["cert"].read_text().split()
+        # The client's will do as another one: what matters is which is shown.
+        files["cert"].write_text("half a file")
+        broker.signal(signal.SIGHUP)
+        wait_until(lambda: b"the old certificate stays" in broker.err, "the broker refuses the bad file")
+        assert shown(broker) == pki["cert"].read_text().split()
+        shutil.copy(pki["client"]["certfile"], files["cert"])
+        shutil.copy(pki["client"]["keyfile"], files["key"])
+        broker.signal(signal.SIGHUP)
+        wait_until(lambda: b"read again" in broker.err, "the broker reads the files")
+        assert shown(broker) == open(pki["client"]["certfile"]).read().split()
+        assert early.closed.empty(), "the old connection lives on"
 
 
 def test_a_bad_address_is_one_clear_line():

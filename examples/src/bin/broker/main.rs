@@ -8,9 +8,9 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use mqttkit_broker_core::{Broker, Config, Listen};
-use mqttkit_ws_transport::tls::{ClientAuth, ServerTls, self_signed};
+use mqttkit_ws_transport::tls::{ClientAuth, ReloadableTls, ServerTls, self_signed};
 use mqttkit_ws_transport::ws::WsLimits;
-use mqttkit_ws_transport::{AcceptOptions, Scheme, rustls};
+use mqttkit_ws_transport::{AcceptOptions, Scheme};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use settings::{Bind, Settings};
@@ -32,8 +32,14 @@ async fn main() -> ExitCode {
 async fn run() -> Result<(), String> {
     let settings = Settings::load()?;
     let config = config(&settings);
-    let listeners = listeners(&settings, &config)?;
+    let tls = tls(&settings)?;
+    let listeners = listeners(&settings, &config, tls.as_ref())?;
     let mut stop = Stop::new()?;
+    if let Some(tls) = tls {
+        let hangup =
+            signal(SignalKind::hangup()).map_err(|error| format!("cannot wait for signals: {error}"))?;
+        tokio::spawn(reload_on(hangup, tls));
+    }
     let broker = Broker::builder().config(config).build();
     let mut page = None;
     for (scheme, address, options) in listeners {
@@ -64,6 +70,7 @@ async fn run() -> Result<(), String> {
 fn listeners(
     settings: &Settings,
     config: &Config,
+    tls: Option<&ReloadableTls>,
 ) -> Result<Vec<(Option<Scheme>, SocketAddr, AcceptOptions)>, String> {
     let plain = |bind: Option<Bind>, port| bind.unwrap_or(Bind::any(port)).address();
     let secure = |bind: Option<Bind>, port| {
@@ -77,7 +84,6 @@ fn listeners(
         (Some(Scheme::Wss), secure(settings.wss, 8084)),
         (None, settings.any.and_then(Bind::address)),
     ];
-    let tls = tls(settings)?;
     // Clients send a packet in one message; a little more than that for those that gather.
     let limits = WsLimits::default().max_message_size(config.max_packet_size as usize + (64 << 10));
     let mut listeners = Vec::new();
@@ -85,10 +91,10 @@ fn listeners(
         let Some(address) = address else { continue };
         let mut options = AcceptOptions::new().limits(limits).http(page::handler());
         if let (None, Some(tls)) = (scheme, &tls) {
-            options = options.tls(tls.clone());
+            options = options.tls(tls);
         }
         if scheme.is_some_and(Scheme::is_tls) {
-            let tls = tls.clone().ok_or_else(|| {
+            let tls = tls.ok_or_else(|| {
                 let flag = flag(scheme);
                 format!("--{flag} needs a certificate: give --cert and --key, or --tls-self-signed to try it")
             })?;
@@ -113,7 +119,17 @@ fn flag(scheme: Option<Scheme>) -> &'static str {
     }
 }
 
-fn tls(settings: &Settings) -> Result<Option<rustls::ServerConfig>, String> {
+/// SIGHUP reads the certificate, the CA and the revocation list again; connections live on.
+async fn reload_on(mut hangup: Signal, tls: ReloadableTls) {
+    while hangup.recv().await.is_some() {
+        match tls.reload() {
+            Ok(()) => eprintln!("broker: the certificate and its lists were read again"),
+            Err(error) => eprintln!("broker: the old certificate stays: {error}"),
+        }
+    }
+}
+
+fn tls(settings: &Settings) -> Result<Option<ReloadableTls>, String> {
     let server = if let (Some(cert), Some(key)) = (&settings.cert, &settings.key) {
         ServerTls::from_files(cert, key)
     } else if settings.tls_self_signed {
@@ -130,7 +146,11 @@ fn tls(settings: &Settings) -> Result<Option<rustls::ServerConfig>, String> {
         Some(ca) => server.client_ca_file(ca, ClientAuth::Required),
         None => server,
     };
-    server.build().map(Some).map_err(|error| error.to_string())
+    let server = match &settings.client_crl {
+        Some(list) => server.client_crl_file(list),
+        None => server,
+    };
+    ReloadableTls::new(server).map(Some).map_err(|error| error.to_string())
 }
 
 fn config(settings: &Settings) -> Config {

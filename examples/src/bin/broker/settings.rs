@@ -37,6 +37,9 @@ pub(crate) struct Settings {
     /// Ask clients for a certificate signed by one of these CAs, as PEM
     #[arg(long, value_name = "FILE")]
     pub(crate) client_ca: Option<PathBuf>,
+    /// Refuse the client certificates in this revocation list, as PEM
+    #[arg(long, value_name = "FILE")]
+    pub(crate) client_crl: Option<PathBuf>,
     /// Make a certificate for localhost at each start. For development only
     #[arg(long, conflicts_with = "cert")]
     pub(crate) tls_self_signed: bool,
@@ -168,6 +171,7 @@ impl Settings {
             cert,
             key,
             client_ca: self.client_ca.or(file.client_ca),
+            client_crl: self.client_crl.or(file.client_crl),
             tls_self_signed,
             write_cert: self.write_cert.or(file.write_cert),
             config: self.config,
