@@ -252,6 +252,15 @@ impl<R: Runtime> Acceptor<R> {
         stream: S,
         address: Option<SocketAddr>,
     ) -> Result<Accepted<S>, AcceptError> {
+        // A handshake needs some kilobytes of state, which would stay a part of the connection's task for its whole life.
+        Box::pin(self.shake_hands(stream, address)).await
+    }
+
+    async fn shake_hands<S: ByteStream>(
+        &self,
+        stream: S,
+        address: Option<SocketAddr>,
+    ) -> Result<Accepted<S>, AcceptError> {
         let (mut permit, _handshake) = match &self.admission {
             Some(admission) => {
                 admission.enter().map(|(permit, handshake)| (Some(permit), Some(handshake)))?
@@ -291,7 +300,8 @@ impl<R: Runtime> Acceptor<R> {
     ) -> Result<Option<(WsFrames<S>, PeerInfo)>, AcceptError> {
         let peer = PeerInfo::new(Scheme::Ws, address);
         let deadline = self.options.handshake_timeout;
-        Ok(match self.options.http.accept(&self.runtime, stream, deadline, peer).await? {
+        let serving = self.options.http.accept(&self.runtime, stream, deadline, peer);
+        Ok(match Box::pin(serving).await? {
             Served::WebSocket(frames, peer) => Some((frames, peer)),
             Served::Http { .. } => None,
         })
