@@ -90,7 +90,7 @@ fn listeners(
     for (scheme, address) in wanted {
         let Some(address) = address else { continue };
         let mut options = AcceptOptions::new().limits(limits).http(page::handler());
-        if let (None, Some(tls)) = (scheme, &tls) {
+        if let (None, Some(tls)) = (scheme, tls) {
             options = options.tls(tls);
         }
         if scheme.is_some_and(Scheme::is_tls) {
