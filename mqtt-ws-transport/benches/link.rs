@@ -36,9 +36,11 @@ async fn main() {
             lines[2].1.push(plain_tungstenite(batch, packets).await);
         }
         if round == "figures" {
-            for (name, figures) in lines {
+            for (name, figures) in &lines {
                 println!("{name:20} {figures:6.0?}");
             }
+            let ratios: Vec<f64> = lines[0].1.iter().zip(&lines[1].1).map(|(tcp, ws)| tcp / ws).collect();
+            println!("throughput of WsLink in parts of TCP's: {ratios:.2?}");
         }
     }
 }

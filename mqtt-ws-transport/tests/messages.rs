@@ -183,3 +183,30 @@ async fn a_client_masks_each_frame_anew_and_refuses_masked_ones() {
     drop(peer);
     assert!(matches!(task.await.unwrap(), Err(LinkError::Protocol(Violation::Masked))));
 }
+
+/// RFC 6455 section 5.5.3 allows to answer only the latest ping; a peer that floods and reads nothing must not make us
+/// buffer an answer for each.
+#[tokio::test]
+async fn a_flood_of_pings_is_not_hoarded() {
+    let (near, far) = duplex(4096);
+    let task = tokio::spawn(async move {
+        let mut socket = WsFrames::new(TokioIo::new(far), WsRole::Server, Vec::new(), WsLimits::default());
+        let last = socket.recv_message().await;
+        // It has waited for the stream meanwhile; now all that is owed leaves.
+        WsLink::new(socket).finish().await.ok();
+        last
+    });
+    let (mut read, mut write) = tokio::io::split(near);
+    // It takes all of them, though nobody reads the answers.
+    for i in 0..50_000_u32 {
+        write.write_all(&frame(true, PING, &i.to_be_bytes())).await.unwrap();
+    }
+    write.write_all(&frame(true, BINARY, b"done")).await.unwrap();
+    write.write_all(&frame(true, CLOSE, &BYE)).await.unwrap();
+    let mut output = Vec::new();
+    read.read_to_end(&mut output).await.unwrap();
+    assert!(task.await.unwrap().unwrap().is_some());
+    assert!(output.len() < 64 * 1024, "{} bytes of answers", output.len());
+    let latest = server_frame(true, PONG, &49_999_u32.to_be_bytes());
+    assert!(output.windows(6).any(|window| window == latest), "the latest one is answered");
+}

@@ -235,7 +235,7 @@ impl AcceptOptions {
 
     /// Whether the first bytes of a client are looked at, so that one that speaks the wrong protocol is answered in its
     /// own: HTTP gets a page that names the right URL, MQTT a CONNACK that refuses, and what cannot be answered is
-    /// named by [`AcceptError::WrongProtocol`]. A client of `tcp` or `tls` that sends nothing is then dropped after the
+    /// named by [`AcceptError::WrongProtocol`](super::AcceptError::WrongProtocol). A client of `tcp` or `tls` that sends nothing is then dropped after the
     /// handshake time.
     ///
     /// Default false: links of `tcp` and `tls` are handed out before the client has sent anything.
