@@ -88,8 +88,8 @@ pub use config::{Config, Overflow};
 pub use listener::{Listen, ListenError, Listening};
 pub use local::{LocalClient, LocalError};
 pub use policy::{
-    Action, Admission, AllowAll, BoxFuture, Chain, Client, ConnectRequest, Decision, Exchange, Identity,
-    Limits, Policy, Refusal,
+    Acl, AclError, AclProblem, Action, Admission, AllowAll, BoxFuture, CertificateIdentity, CertificateName,
+    Chain, Client, ConnectRequest, Decision, Exchange, Identity, Limits, Policy, Refusal,
 };
 pub use stats::{Dropped, Stats};
 

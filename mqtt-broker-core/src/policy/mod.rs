@@ -1,5 +1,7 @@
 //! `Policy`: who may connect, and what they may do.
 
+mod acl;
+mod certificate;
 mod chain;
 mod client;
 mod place;
@@ -12,6 +14,8 @@ use std::pin::Pin;
 
 use mqttkit_codec::{TopicFilter, TopicName};
 
+pub use acl::{Acl, AclError, AclProblem};
+pub use certificate::{CertificateIdentity, CertificateName};
 pub use chain::Chain;
 pub use client::{Action, Client};
 pub(crate) use place::{mounted_filter, mounted_topic, unmounted_topic};
@@ -69,8 +73,11 @@ pub trait Policy: Send + Sync + 'static {
     /// An MQTT 5.0 client with an authentication method may authenticate again while it is connected; then
     /// [`ConnectRequest::current`] says who it is, and a refusal disconnects it.
     fn authenticate<'a>(&'a self, request: ConnectRequest<'a>) -> BoxFuture<'a, Result<Admission, Refusal>> {
-        let _ = request;
-        Box::pin(std::future::ready(Ok(Admission::undecided())))
+        let verdict = match request.exchange {
+            None => Ok(Admission::undecided()),
+            Some(_) => Err(Refusal::unknown_method()),
+        };
+        Box::pin(std::future::ready(verdict))
     }
 
     /// Decides whether a client may publish a message, as its will too, or make a subscription: each filter of a
@@ -104,9 +111,13 @@ pub struct AllowAll;
 
 impl Policy for AllowAll {
     fn authenticate<'a>(&'a self, request: ConnectRequest<'a>) -> BoxFuture<'a, Result<Admission, Refusal>> {
-        let name = request.connect.user_name.as_ref();
-        let identity = name.map_or_else(Identity::anonymous, |name| Identity::named(name));
-        Box::pin(std::future::ready(Ok(identity.into())))
+        let verdict = if request.exchange.is_some() {
+            Err(Refusal::unknown_method())
+        } else {
+            let name = request.connect.user_name.as_ref();
+            Ok(name.map_or_else(Identity::anonymous, |name| Identity::named(name)).into())
+        };
+        Box::pin(std::future::ready(verdict))
     }
 
     fn authorise(&self, _: &Client, _: &Action<'_>) -> Decision {

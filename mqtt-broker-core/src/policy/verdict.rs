@@ -168,6 +168,12 @@ impl Refusal {
         Self { undecided: true, ..Self::new(ReasonCode::BadUserNameOrPassword) }
     }
 
+    /// The same of an authentication method, with
+    /// [`BadAuthenticationMethod`](ReasonCode::BadAuthenticationMethod).
+    pub fn unknown_method() -> Self {
+        Self { undecided: true, ..Self::new(ReasonCode::BadAuthenticationMethod) }
+    }
+
     /// The client is to go to another server: for now, or for good (`moved`). Text that MQTT cannot carry is left out,
     /// and so is the whole of it for clients older than MQTT 5.0.
     pub fn redirect(server: &str, moved: bool) -> Self {
