@@ -44,7 +44,7 @@
 //!
 //! Nothing here names a runtime but [`Options::connect`] and [`Options::connect_in_background`], which are for tokio
 //! (feature `tokio`). The same with `_on` takes any [`Runtime`](transport::Runtime); a [`Connector`] takes the place of
-//! the network.
+//! the network. `smol` and `async-std` are features, too: `connect_on(&SmolRuntime::new())`.
 //!
 //! # Features
 //!

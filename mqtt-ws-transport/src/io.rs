@@ -69,6 +69,10 @@ impl<S: ByteStream + ?Sized> ByteStream for Box<S> {
 }
 
 /// A stream of the futures family as a [`ByteStream`].
+///
+/// Shutting it down is the stream's `poll_close`. Sockets of smol's `net` end their writing half there; those of
+/// async-std and bare `async_io::Async` only flush, so that the peer never sees the end. `AsyncIo` (feature `smol` or
+/// `async-std`) is for these.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct FuturesIo<S>(S);
 
