@@ -1,4 +1,7 @@
-"""Prints each library's feature sets that must compile on their own: none, and each one alone. One cargo argument list a line."""
+"""Prints each library's feature sets that must compile on their own, one cargo argument list a line.
+
+None, each feature alone, and TLS on each runtime that is not tokio.
+"""
 
 import json
 import subprocess
@@ -10,3 +13,5 @@ for package in metadata["packages"]:
         print(f"-p {package['name']} --no-default-features")
         for feature in package["features"]:
             print(f"-p {package['name']} --no-default-features --features {feature}")
+        for runtime in sorted({"smol", "async-std"} & package["features"].keys()):
+            print(f"-p {package['name']} --no-default-features --features {runtime},tls")
