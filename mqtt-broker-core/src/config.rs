@@ -3,6 +3,8 @@
 use std::num::NonZeroU16;
 use std::time::Duration;
 
+use mqttkit_codec::QoS;
+
 /// The limits of a broker. Each is a bound on memory or time that a stranger could otherwise use up.
 ///
 /// ```
@@ -44,6 +46,26 @@ pub struct Config {
     /// How many topic aliases one client may define, each of which keeps a topic in memory. A higher alias is
     /// answered with 0x94. Default 32.
     pub topic_alias_maximum: u16,
+    /// How many topic aliases the broker itself sets for one client, as far as the client allows them: messages to the
+    /// topics used last go without their names. Each keeps a topic in memory. Default 16.
+    pub outgoing_topic_aliases: u16,
+    /// The highest QoS that clients may publish with, told in CONNACK. A message or a will beyond it ends the
+    /// connection with 0x9B; subscriptions get no more than this. Default QoS 2.
+    pub maximum_qos: QoS,
+    /// Whether clients may publish retained messages, told in CONNACK. Otherwise such a message or will ends the
+    /// connection with 0x9A. Default true.
+    pub retain_available: bool,
+    /// Whether filters may have wildcards, told in CONNACK. Otherwise such a subscription ends the connection with
+    /// 0xA2; one of an MQTT 3 client, which cannot be told, fails. Default true.
+    pub wildcard_subscriptions: bool,
+    /// Whether subscriptions may be shared, told in CONNACK. Otherwise the same with 0x9E. Default true.
+    pub shared_subscriptions: bool,
+    /// Whether subscriptions may have identifiers, told in CONNACK. Otherwise one that has ends the connection with
+    /// 0xA1. Default true.
+    pub subscription_identifiers: bool,
+    /// What a client that asks for Response Information is told: the beginning of the topics on which it may receive
+    /// answers. `%c` stands for its client identifier. Default `None`: nothing.
+    pub response_information: Option<String>,
     /// How many levels a topic name or filter may have. Beyond it a subscription is refused with 0x8F, a message
     /// with 0x90. Default 128.
     pub max_topic_levels: usize,
@@ -118,6 +140,13 @@ impl Default for Config {
             receive_maximum: NonZeroU16::MIN.saturating_add(1_023),
             max_in_flight: NonZeroU16::MIN.saturating_add(1_023),
             topic_alias_maximum: 32,
+            outgoing_topic_aliases: 16,
+            maximum_qos: QoS::ExactlyOnce,
+            retain_available: true,
+            wildcard_subscriptions: true,
+            shared_subscriptions: true,
+            subscription_identifiers: true,
+            response_information: None,
             max_topic_levels: 128,
             outbox_messages: 65_536,
             outbox_bytes: 16 << 20,

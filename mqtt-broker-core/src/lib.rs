@@ -64,9 +64,11 @@
 //!
 //! - `tokio` (default): [`Builder::build`]. Any other runtime comes through [`Builder::build_with`].
 //! - `aws-lc-rs` (default) or `ring`: TLS listeners with that provider. `tls`: with a provider of your own.
+//! - `passwords`: [`PasswordFile`], which hashes with argon2.
 //! - `self-signed`: certificates for development, as in [`transport::tls`].
 
 mod broker;
+mod capabilities;
 mod config;
 mod connection;
 mod house;
@@ -91,6 +93,8 @@ pub use policy::{
     Acl, AclError, AclProblem, Action, Admission, AllowAll, BoxFuture, CertificateIdentity, CertificateName,
     Chain, Client, ConnectRequest, Decision, Exchange, Identity, Limits, Policy, Refusal,
 };
+#[cfg(feature = "passwords")]
+pub use policy::{Job, PasswordError, PasswordFile, hash_password, set_password};
 pub use stats::{Dropped, Stats};
 
 /// The words of MQTT in the public interface.

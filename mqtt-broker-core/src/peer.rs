@@ -14,6 +14,7 @@ use mqttkit_codec::{
 };
 use mqttkit_ws_transport::PeerInfo;
 
+use crate::capabilities::Capabilities;
 use crate::config::Config;
 use crate::notify::Notify;
 use crate::policy::{Action, Admission, Client, Decision, Policy, Refusal, mounted_filter, mounted_topic};
@@ -26,6 +27,7 @@ pub(crate) struct Peer {
     phase: Phase,
     /// Rung when the state has something for this connection.
     notify: Arc<Notify>,
+    capabilities: Capabilities,
     policy: Option<Arc<dyn Policy>>,
     info: Arc<PeerInfo>,
     client: Option<Arc<Client>>,
@@ -66,7 +68,7 @@ pub(crate) enum Work {
         filters: Vec<Option<TopicFilter>>,
     },
     /// It broke a rule that the codec connection leaves to us.
-    Violation,
+    Violation(ReasonCode),
     Closed(Closed),
 }
 
@@ -101,11 +103,13 @@ impl Peer {
         server.max_packet_size = config.max_packet_size;
         server.receive_maximum = config.receive_maximum;
         server.topic_alias_maximum = config.topic_alias_maximum;
+        server.automatic_topic_aliases = config.outgoing_topic_aliases;
         let connection = ServerConnection::new(server, now);
         Self {
             connection,
             phase: Phase::Opening,
             notify,
+            capabilities: Capabilities::new(config),
             policy,
             info: Arc::new(info),
             client: None,
@@ -120,14 +124,20 @@ impl Peer {
             match event {
                 ServerEvent::Connect(connect) => work.push(Work::Connect(connect)),
                 ServerEvent::Publish { mut message, token, .. } => {
-                    // [MQTT-3.3.4-6]
-                    if message.properties.subscription_identifiers().next().is_some() {
-                        work.push(Work::Violation);
+                    if let Err(reason) = self.capabilities.check_publish(&message) {
+                        work.push(Work::Violation(reason));
+                        return false;
                     }
                     let verdict = self.place_message(&mut message);
                     work.push(Work::Publish { message, token, verdict });
                 }
                 ServerEvent::Subscribe(subscribe) => {
+                    if self.connection.version().has_properties()
+                        && let Err(reason) = self.capabilities.check_subscribe(&subscribe)
+                    {
+                        work.push(Work::Violation(reason));
+                        return false;
+                    }
                     let wishes = subscribe.subscriptions.iter();
                     let wishes = wishes.map(|subscription| self.place_subscription(subscription)).collect();
                     work.push(Work::Subscribe { subscribe, wishes });
@@ -138,7 +148,7 @@ impl Peer {
                     work.push(Work::Unsubscribe { packet_id: unsubscribe.packet_id, filters });
                 }
                 // No enhanced authentication has begun.
-                ServerEvent::Auth(_) => work.push(Work::Violation),
+                ServerEvent::Auth(_) => work.push(Work::Violation(ReasonCode::ProtocolError)),
                 ServerEvent::Closed(closed) => work.push(Work::Closed(closed)),
                 // The connection itself has freed its place; draining fills it again.
                 _ => {}
@@ -171,7 +181,7 @@ impl Peer {
                 (Work::Unsubscribe { packet_id, filters }, &Phase::Open(client)) => {
                     self.on_unsubscribe(now, state, client, packet_id, &filters);
                 }
-                (Work::Violation, _) => self.disconnect(now, ReasonCode::ProtocolError),
+                (Work::Violation(reason), _) => self.disconnect(now, reason),
                 (Work::Closed(closed), _) => self.finish(now, state, &closed),
                 // Nothing else comes from a client that is not in.
                 (Work::Publish { .. } | Work::Subscribe { .. } | Work::Unsubscribe { .. }, _) => {}
@@ -286,6 +296,10 @@ impl Peer {
     /// Gives the connection back if the policy must be asked first.
     fn on_connect(&mut self, now: Instant, state: &mut State, connect: Box<Connect>) -> Option<Box<Connect>> {
         self.phase = Phase::Deciding(None);
+        if let Err(reason) = self.capabilities.check_will(&connect) {
+            self.refuse(now, &Refusal::new(reason));
+            return None;
+        }
         // [MQTT-4.12.0-1]: no method is supported.
         if connect.properties.authentication_method().is_some() {
             self.refuse(now, &Refusal::new(ReasonCode::BadAuthenticationMethod));
@@ -309,7 +323,8 @@ impl Peer {
                 self.phase = Phase::Open(accepted.client);
                 self.valid_until = accepted.who.limits().valid_for.map(|valid| now + valid);
                 self.client = Some(accepted.who);
-                self.connection.accept(now, accepted.connack, accepted.in_flight);
+                let connack = self.capabilities.announce(accepted.connack);
+                self.connection.accept(now, connack, accepted.in_flight);
             }
             Connecting::Wait => self.phase = Phase::Deciding(Some(connect)),
             Connecting::Refused(reason) => self.refuse(now, &Refusal::new(reason)),
@@ -408,6 +423,7 @@ impl Peer {
         {
             subscription.filter = filter;
         }
+        self.capabilities.check_filter(&subscription.filter)?;
         self.judge(&Action::Subscribe(&subscription), PacketType::SubAck)?;
         if let Some(mount_point) = self.mount_point() {
             subscription.filter =

@@ -3,6 +3,8 @@
 //! The harness wakes a connection only when a real one would be woken: bytes came, its bell rang, or it had been
 //! blocked and could write. A forgotten wake shows as a message that does not arrive.
 
+mod aliases;
+mod capabilities;
 mod messages;
 mod overflow;
 mod policy;
@@ -66,6 +68,8 @@ struct Seen {
     messages: Vec<Message>,
     /// How many of the messages came as duplicates.
     duplicates: usize,
+    /// Bytes that came from the broker.
+    bytes: usize,
     acks: Vec<ReasonCode>,
     reasons: Vec<ReasonCode>,
     closed: Option<Closed>,
@@ -97,6 +101,14 @@ impl World {
     /// Opens a connection and sends the CONNECT.
     pub(crate) fn connect(&mut self, connect: Connect) -> Id {
         self.resume(connect, Session::new())
+    }
+
+    /// The same, of a client with limits of its own.
+    pub(crate) fn connect_with(&mut self, config: ClientConfig, connect: Connect) -> Id {
+        let client = ClientConnection::new(config, connect, Session::new(), self.now).unwrap();
+        let id = self.open(client);
+        self.run();
+        id
     }
 
     /// The same, with what the client has from an earlier connection.
@@ -271,6 +283,7 @@ impl World {
         let count = out.remaining().min(room);
         if count > 0 && !line.cut {
             line.down.put(out.take(count));
+            line.seen.bytes += count;
             line.again = line.blocked;
             moved = true;
         }
@@ -353,6 +366,11 @@ impl World {
 
     pub(crate) fn duplicates(&self, id: Id) -> usize {
         self.lines[id.0].seen.duplicates
+    }
+
+    /// The bytes from the broker since the last call.
+    pub(crate) fn bytes(&mut self, id: Id) -> usize {
+        std::mem::take(&mut self.lines[id.0].seen.bytes)
     }
 
     /// The acknowledgements of the client's own messages since the last call.

@@ -255,6 +255,12 @@ impl State {
         if connect.client_id.is_empty() {
             connack.properties = connack.properties.with_assigned_client_identifier(id);
         }
+        if let Some(text) = &self.config.response_information
+            && let Ok(text) = Str::try_from(text.replace("%c", id))
+        {
+            // The codec connection leaves it out for a client that has not asked. [MQTT-3.1.2-28]
+            connack.properties = connack.properties.with_response_information(&text);
+        }
         if let Some(maximum) = self.config.max_keep_alive
             && (connect.keep_alive == 0 || connect.keep_alive > maximum.get())
         {

@@ -31,6 +31,8 @@ impl State {
             return ReasonCode::QuotaExceeded;
         }
         let mut options = subscription.options;
+        // [MQTT-3.2.2-10]: a filter is taken with any QoS, and granted less.
+        options.qos = options.qos.min(self.config.maximum_qos);
         if session.bridge {
             options.no_local |= !subscription.filter.is_shared();
             options.retain_as_published = true;
