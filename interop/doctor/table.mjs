@@ -172,7 +172,8 @@ writeFileSync(page, `# The doctor's table
 What a program prints that makes a classic mistake: with MQTT.js ${version} in node, with rumqttc 0.25, and with the \`doctor\`
 program, which is this module. Each printed that for the first attempt. Ports of a URL are written as PORT. The servers are
 the \`broker\` program and small web servers; where the peers print "Server unavailable" or a 400, the broker's listener told
-them so. Without a scheme MQTT.js takes the host for one and connects to a port of its own choice. Made by \`interop/doctor/table.mjs\` against real servers.
+them so. Without a scheme MQTT.js takes the
+port for the host and connects to its port 1883, so that what it prints depends on the network. Made by \`interop/doctor/table.mjs\` against real servers.
 
 | mistake | URL | MQTT.js | rumqttc | ours |
 | --- | --- | --- | --- | --- |

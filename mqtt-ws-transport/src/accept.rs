@@ -360,7 +360,8 @@ impl<R: Runtime> Acceptor<R> {
                 self.admit(&mut stream, Scheme::Wss, is_http).await?;
                 self.serve(stream, peer, NetLink::wss).await
             }
-            Layers::Any { .. } => self.accept_any(stream, peer).await,
+            // Boxed, for the future of the usual listeners to stay small.
+            Layers::Any { .. } => Box::pin(self.accept_any(stream, peer)).await,
         }
     }
 

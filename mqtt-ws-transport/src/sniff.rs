@@ -81,12 +81,10 @@ pub fn sniff(first: &[u8]) -> Option<Sniffed> {
     /// The signature of PROXY protocol version 2.
     const PROXY_V2: &[u8] = b"\r\n\r\n\0\r\nQUIT\n";
     let mut open = false;
-    let mut begins = |with: &[u8]| match begins_with(first, with) {
-        Some(yes) => yes,
-        None => {
-            open = true;
-            false
-        }
+    let mut begins = |with: &[u8]| {
+        let begins = begins_with(first, with);
+        open |= begins.is_none();
+        begins == Some(true)
     };
     let decided = if begins(PROXY_V2) {
         Some(Sniffed::ProxyHeader { version: 2 })

@@ -317,9 +317,10 @@ impl fmt::Display for Diagnosis {
             Self::TimedOut { phase } => write!(f, "{phase} took too long: nobody answers"),
             Self::TlsToPlainPort { speaks: Speaks::Unknown } => f.write_str("the port does not speak TLS"),
             Self::TlsToPlainPort { speaks } => write!(f, "the port does not speak TLS, but {speaks}"),
-            Self::PlainToTlsPort { speaks } => write!(f, "the port speaks {speaks}"),
+            Self::PlainToTlsPort { speaks } | Self::MqttToHttpPort { speaks } => {
+                write!(f, "the port speaks {speaks}")
+            }
             Self::WebSocketToMqttPort => f.write_str("the port speaks MQTT without WebSocket"),
-            Self::MqttToHttpPort { speaks } => write!(f, "the port speaks {speaks}"),
             Self::WrongName { used, names } if names.is_empty() => {
                 write!(f, "the certificate is not for {used}")
             }
@@ -380,9 +381,9 @@ impl fmt::Display for Diagnosis {
                 let name = if *v5 { "reason" } else { "return" };
                 write!(f, "the broker refused the client with {name} code ")?;
                 if *v5 {
-                    write!(f, "0x{code:02x}")?
+                    write!(f, "0x{code:02x}")?;
                 } else {
-                    write!(f, "{code}")?
+                    write!(f, "{code}")?;
                 }
                 write!(f, " ({}){}", code_name(*code, *v5), said(reason.as_deref().unwrap_or_default()))
             }

@@ -117,12 +117,11 @@ impl<R: Runtime> Patient<'_, R> {
             Ok((config, _)) => bare.tls(config),
             Err(_) => bare,
         };
-        match crate::connect(self.runtime, endpoint, &bare).await {
-            Ok(_) => true,
-            // It chose one that was not offered, and so became a WebSocket.
-            Err(ConnectError::WebSocket(HandshakeError::Subprotocol { .. })) => true,
-            Err(_) => false,
-        }
+        // One that was not offered is chosen all the same: it became a WebSocket.
+        matches!(
+            crate::connect(self.runtime, endpoint, &bare).await,
+            Ok(_) | Err(ConnectError::WebSocket(HandshakeError::Subprotocol { .. }))
+        )
     }
 }
 
