@@ -4,6 +4,8 @@ mod acl;
 mod certificate;
 mod chain;
 mod client;
+#[cfg(feature = "passwords")]
+mod password;
 mod place;
 mod request;
 mod verdict;
@@ -18,6 +20,8 @@ pub use acl::{Acl, AclError, AclProblem};
 pub use certificate::{CertificateIdentity, CertificateName};
 pub use chain::Chain;
 pub use client::{Action, Client};
+#[cfg(feature = "passwords")]
+pub use password::{Job, PasswordError, PasswordFile, hash_password, set_password};
 pub(crate) use place::{mounted_filter, mounted_topic, unmounted_topic};
 pub use request::{ConnectRequest, Exchange};
 pub use verdict::{Admission, Decision, Identity, Limits, Refusal};
