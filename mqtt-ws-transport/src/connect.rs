@@ -91,7 +91,10 @@ async fn finish<R: Runtime, S: ByteStream>(
         Scheme::Tcp => Ok(NetLink::tcp(stream)),
         Scheme::Ws => Ok(NetLink::ws(upgrade(clock, stream, endpoint, options).await?)),
         #[cfg(feature = "tls")]
-        Scheme::Tls => Ok(NetLink::tls(Replay::new(encrypt(clock, stream, endpoint, options).await?))),
+        Scheme::Tls => {
+            let stream = encrypt(clock, stream, endpoint, options).await?;
+            Ok(NetLink::tls(Replay::new(stream)))
+        }
         #[cfg(feature = "tls")]
         Scheme::Wss => {
             let stream = Replay::new(encrypt(clock, stream, endpoint, options).await?);
@@ -171,7 +174,8 @@ impl<'a, R: Runtime> Clock<'a, R> {
         step: impl Future<Output = Result<T, ConnectError>>,
     ) -> Result<T, ConnectError> {
         let left = self.end.saturating_sub(self.runtime.now());
-        timeout(self.runtime, left, step)
+        // Boxed: a handshake is large, and would be part of every future around it, several times over.
+        timeout(self.runtime, left, Box::pin(step))
             .await
             .unwrap_or(Err(ConnectError::TimedOut { phase, after: self.total }))
     }

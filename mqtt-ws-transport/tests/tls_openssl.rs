@@ -40,7 +40,7 @@ async fn the_commands_of_the_readme_make_mutual_tls() {
 
     // What is read of the certificate is what OpenSSL reads.
     let said = sh(&dir, "openssl x509 -in device.pem -noout -subject -issuer -nameopt RFC2253 -serial");
-    let serial: String = certificate.serial().iter().map(|byte| format!("{byte:02X}")).collect();
+    let serial = certificate.serial().iter().map(|byte| format!("{byte:02X}")).collect::<Vec<_>>().concat();
     let read =
         format!("subject={}\nissuer={}\nserial={serial}\n", certificate.subject(), certificate.issuer());
     assert_eq!(read, said);

@@ -118,7 +118,8 @@ async fn a_new_certificate_is_used_and_old_connections_live_on() {
     let (old, new) = (Ca::new(), Ca::new());
     let dir = TempDir::new();
     let write = |signed: &Signed| {
-        (dir.write("cert.pem", &signed.cert), dir.write("key.pem", &signed.key));
+        dir.write("cert.pem", &signed.cert);
+        dir.write("key.pem", &signed.key);
     };
     write(&old.sign("localhost"));
     for scheme in [Scheme::Tls, Scheme::Wss] {

@@ -224,7 +224,7 @@ impl<R: Runtime, C: Connector> Driver<R, C> {
             let password = password.map(Binary::try_from).transpose();
             match (user_name, password) {
                 (Ok(user_name), Ok(password)) => {
-                    (connect.user_name, connect.password) = (user_name, password)
+                    (connect.user_name, connect.password) = (user_name, password);
                 }
                 (Err(error), _) => return self.unusable(now, "user name", error),
                 (_, Err(error)) => return self.unusable(now, "password", error),
