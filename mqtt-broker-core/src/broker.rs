@@ -96,9 +96,11 @@ impl Builder {
     /// A broker on another runtime.
     pub fn build_with(self, runtime: impl Runtime) -> Broker {
         let config = Arc::new(self.config);
-        // The one thing that is random: it keeps assigned client identifiers apart across restarts.
-        let prefix = format!("auto-{:016x}", RandomState::new().hash_one(0u8));
-        let state = State::new(Arc::clone(&config), prefix);
+        // All that is random: it keeps assigned client identifiers apart across restarts, and deals out messages of
+        // shared subscriptions if they are to go by chance.
+        let random = RandomState::new();
+        let prefix = format!("auto-{:016x}", random.hash_one(0u8));
+        let state = State::new(Arc::clone(&config), prefix, random.hash_one(1u8));
         let inner = Inner {
             config,
             policy: self.policy,

@@ -70,6 +70,9 @@ pub struct Config {
     /// with 0x90. Default 128.
     pub max_topic_levels: usize,
 
+    /// Which member of a shared subscription gets a message. Default [`SharedStrategy::RoundRobin`].
+    pub shared_strategy: SharedStrategy,
+
     /// Messages that wait for one connected client. Beyond it [`overflow`](Self::overflow) decides.
     /// Default 65,536.
     pub outbox_messages: usize,
@@ -128,6 +131,26 @@ pub enum Overflow {
     Disconnect,
 }
 
+/// Which member of a shared subscription gets the next message. Whatever the strategy, members whose clients are not
+/// connected get messages only if no other is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum SharedStrategy {
+    /// One after the other.
+    #[default]
+    RoundRobin,
+    /// Anyone.
+    Random,
+    /// The one with the fewest messages that wait or are unacknowledged: the fastest works most.
+    LeastOutstanding,
+    /// The same for as long as it is connected: the others stand by.
+    Sticky,
+    /// The same for all messages of one publisher, so that they stay in order.
+    HashPublisher,
+    /// The same for all messages of one topic, so that they stay in order.
+    HashTopic,
+}
+
 impl Default for Config {
     fn default() -> Self {
         Self {
@@ -148,6 +171,7 @@ impl Default for Config {
             subscription_identifiers: true,
             response_information: None,
             max_topic_levels: 128,
+            shared_strategy: SharedStrategy::RoundRobin,
             outbox_messages: 65_536,
             outbox_bytes: 16 << 20,
             offline_messages: 1_000,

@@ -86,7 +86,7 @@ mod state;
 mod stats;
 
 pub use broker::{Broker, Builder, ServeError};
-pub use config::{Config, Overflow};
+pub use config::{Config, Overflow, SharedStrategy};
 pub use listener::{Listen, ListenError, Listening};
 pub use local::{LocalClient, LocalError};
 pub use policy::{

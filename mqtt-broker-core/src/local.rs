@@ -8,7 +8,7 @@ use mqttkit_codec::{Closed, Message, QoS, ReasonCode, Session as InFlight, Str, 
 
 use crate::broker::Inner;
 use crate::notify::Notify;
-use crate::state::{ClientKey, Received};
+use crate::state::{ClientKey, InFlightForGroups, Received};
 
 /// A client within this process. Messages wait for it in a bounded queue, as for any other client: see
 /// [`Config::outbox_messages`](crate::Config::outbox_messages). Its session ends when it is dropped.
@@ -146,6 +146,8 @@ impl Drop for LocalClient {
     fn drop(&mut self) {
         let now = self.inner.now();
         let closed = Closed::Local(ReasonCode::NORMAL_DISCONNECTION);
-        self.inner.with_state(|state| state.disconnected(now, self.key, InFlight::new(), &closed));
+        self.inner.with_state(|state| {
+            state.disconnected(now, self.key, InFlight::new(), InFlightForGroups::new(), &closed)
+        });
     }
 }

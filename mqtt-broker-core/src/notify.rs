@@ -1,6 +1,6 @@
 //! `Notify`: how the state, which knows no runtime, tells the task of a connection to look again.
 
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 use std::task::Waker;
 
 use futures_util::task::AtomicWaker;
@@ -10,6 +10,8 @@ use futures_util::task::AtomicWaker;
 pub(crate) struct Notify {
     waker: AtomicWaker,
     flags: AtomicU8,
+    /// Messages that the client has not acknowledged, as the connection last saw it.
+    in_flight: AtomicUsize,
 }
 
 /// There is something in the state: messages, a kick, a session that was waited for.
@@ -24,6 +26,15 @@ impl Notify {
     pub(crate) fn ring(&self, flag: u8) {
         self.flags.fetch_or(flag, Ordering::Release);
         self.waker.wake();
+    }
+
+    /// Says how much the client has not acknowledged, for those who deal out messages.
+    pub(crate) fn set_in_flight(&self, count: usize) {
+        self.in_flight.store(count, Ordering::Relaxed);
+    }
+
+    pub(crate) fn in_flight(&self) -> usize {
+        self.in_flight.load(Ordering::Relaxed)
     }
 
     /// Registers who is to be woken from now on, then takes the flags that were raised.

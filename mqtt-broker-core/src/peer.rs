@@ -18,7 +18,7 @@ use crate::capabilities::Capabilities;
 use crate::config::Config;
 use crate::notify::Notify;
 use crate::policy::{Action, Admission, Client, Decision, Policy, Refusal, mounted_filter, mounted_topic};
-use crate::state::{ClientKey, Connecting, Drained, State};
+use crate::state::{ClientKey, Connecting, Drained, InFlightForGroups, State};
 
 /// The protocol side of one connection.
 #[derive(Debug)]
@@ -31,6 +31,10 @@ pub(crate) struct Peer {
     policy: Option<Arc<dyn Policy>>,
     info: Arc<PeerInfo>,
     client: Option<Arc<Client>>,
+    /// The messages in flight that came for shared subscriptions.
+    for_groups: InFlightForGroups,
+    /// How many QoS 1 and 2 messages the client takes at a time.
+    window: usize,
     /// When the client must have authenticated again.
     valid_until: Option<Instant>,
 }
@@ -113,6 +117,8 @@ impl Peer {
             policy,
             info: Arc::new(info),
             client: None,
+            for_groups: InFlightForGroups::new(),
+            window: 0,
             valid_until: None,
         }
     }
@@ -151,6 +157,12 @@ impl Peer {
                 ServerEvent::Auth(_) => work.push(Work::Violation(ReasonCode::ProtocolError)),
                 ServerEvent::Closed(closed) => work.push(Work::Closed(closed)),
                 // The connection itself has freed its place; draining fills it again.
+                ServerEvent::Acknowledged { packet_id, .. } => {
+                    if !self.for_groups.is_empty() {
+                        self.for_groups.remove(&packet_id);
+                    }
+                    self.count_in_flight();
+                }
                 _ => {}
             }
         }
@@ -323,6 +335,8 @@ impl Peer {
                 self.phase = Phase::Open(accepted.client);
                 self.valid_until = accepted.who.limits().valid_for.map(|valid| now + valid);
                 self.client = Some(accepted.who);
+                self.for_groups = accepted.for_groups;
+                self.window = accepted.window;
                 let connack = self.capabilities.announce(accepted.connack);
                 self.connection.accept(now, connack, accepted.in_flight);
             }
@@ -349,7 +363,9 @@ impl Peer {
             }
         }
         let Phase::Open(client) = self.phase else { return Turn::Idle };
-        match state.drain(now, client, &mut self.connection) {
+        let drained = state.drain(now, client, &mut self.connection, &mut self.for_groups);
+        self.count_in_flight();
+        match drained {
             Drained::Empty => Turn::Idle,
             Drained::Blocked => Turn::Blocked,
             Drained::Again => Turn::Again,
@@ -358,8 +374,13 @@ impl Peer {
 
     fn finish(&mut self, now: Instant, state: &mut State, closed: &Closed) {
         if let Phase::Open(client) = mem::replace(&mut self.phase, Phase::Done(closed.clone())) {
-            state.disconnected(now, client, self.connection.take_session(), closed);
+            let for_groups = mem::take(&mut self.for_groups);
+            state.disconnected(now, client, self.connection.take_session(), for_groups, closed);
         }
+    }
+
+    fn count_in_flight(&self) {
+        self.notify.set_in_flight(self.window.saturating_sub(self.connection.send_quota()));
     }
 
     fn on_subscribe(

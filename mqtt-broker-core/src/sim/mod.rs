@@ -88,7 +88,7 @@ impl World {
         let mut config = Config::default();
         change(&mut config);
         let config = Arc::new(config);
-        let state = State::new(Arc::clone(&config), "sim".into());
+        let state = State::new(Arc::clone(&config), "sim".into(), 1);
         // Not zero, so that a time that was never set shows.
         let now = Instant::new(Duration::from_secs(1_000));
         Self { now, state, config, policy: None, lines: Vec::new() }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use mqttkit_codec::{Closed, ConnAck, Connect, Instant, ReasonCode, Session as InFlight, Str, Version};
 
+use super::handover::InFlightForGroups;
 use super::outbox::Room;
 use super::session::{FOR_EVER, Link, LinkKind, LinkStatus, Session};
 use super::{ClientKey, State};
@@ -33,6 +34,10 @@ pub(crate) struct Accepted {
     pub(crate) connack: ConnAck,
     /// What was in flight when the client was last seen.
     pub(crate) in_flight: InFlight,
+    /// Which of that came for groups.
+    pub(crate) for_groups: InFlightForGroups,
+    /// How many QoS 1 and 2 messages the client takes at a time.
+    pub(crate) window: usize,
 }
 
 impl State {
@@ -55,7 +60,13 @@ impl State {
                     return Connecting::Wait;
                 }
                 Some((LinkKind::Local, link)) => {
-                    self.disconnected(now, ClientKey { slot, link }, InFlight::new(), &Closed::Transport);
+                    self.disconnected(
+                        now,
+                        ClientKey { slot, link },
+                        InFlight::new(),
+                        InFlightForGroups::new(),
+                        &Closed::Transport,
+                    );
                 }
                 None => {}
             }
@@ -87,9 +98,11 @@ impl State {
         session.bridge = connect.bridge;
         session.mount_point = who.mount_point().cloned();
         let in_flight = std::mem::take(&mut session.in_flight);
+        let for_groups = std::mem::take(&mut session.for_groups);
+        let window = usize::from(receive_maximum.get());
         let connack = self.conn_ack(connect, session_present, expiry, &client_id);
         let client = ClientKey { slot, link };
-        Connecting::Accepted(Box::new(Accepted { client, who, connack, in_flight }))
+        Connecting::Accepted(Box::new(Accepted { client, who, connack, in_flight, for_groups, window }))
     }
 
     /// Gives a client in this process a session of its own, which ends when the client does. With an identifier
@@ -121,6 +134,7 @@ impl State {
         now: Instant,
         client: ClientKey,
         in_flight: InFlight,
+        for_groups: InFlightForGroups,
         closed: &Closed,
     ) {
         if self.current(client).is_none() {
@@ -130,6 +144,7 @@ impl State {
         let session = &mut self.sessions[slot];
         session.link = None;
         session.in_flight = in_flight;
+        session.for_groups = for_groups;
         self.counters.clients -= 1;
         self.successors.append(&mut session.successors);
         if let Closed::Peer(disconnect) = closed {
@@ -167,13 +182,15 @@ impl State {
 
     /// Forgets a session. A will that waits is published: it must not outlive the session. [MQTT-3.1.2-8]
     pub(super) fn end_session(&mut self, now: Instant, slot: usize) {
-        let Some(session) = self.sessions.try_remove(slot) else { return };
+        let Some(mut session) = self.sessions.try_remove(slot) else { return };
         self.by_id.remove(&session.client_id);
         self.timers.set(slot, session.deadline(), None);
         for filter in &session.subscriptions {
             self.router.remove(filter, slot);
         }
+        let orphans = session.take_orphans();
         self.counters.dropped.session_ended += session.outbox.len() as u64;
+        self.hand_over(now, orphans);
         if let Some(will) = session.will {
             self.publish_will(now, will);
         }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use bytes::Buf;
 use mqttkit_codec::{Instant, Message, QoS, ServerConnection};
 
+use super::handover::{InFlightForGroups, Origin};
 use super::retained::Found;
 use super::session::LinkStatus;
 use super::{ClientKey, State};
@@ -32,7 +33,8 @@ pub(crate) enum Received {
 
 /// The next message for a client.
 enum Next {
-    Message(Message),
+    /// With the group that it is for.
+    Message(Message, Option<Origin>),
     Blocked,
     Again,
     Empty,
@@ -50,6 +52,7 @@ impl State {
         now: Instant,
         client: ClientKey,
         connection: &mut ServerConnection,
+        for_groups: &mut InFlightForGroups,
     ) -> Drained {
         let Some(session) = self.current(client) else { return Drained::Blocked };
         // In flight in a session that stays is in flight for who knows how long.
@@ -65,16 +68,24 @@ impl State {
             let quota = connection.send_quota();
             let in_flight = window.saturating_sub(quota);
             let only_qos0 = quota == 0 || in_flight >= max_in_flight;
-            let message = match self.next(now, client, only_qos0) {
-                Next::Message(message) if message.qos == QoS::AtMostOnce => message,
-                Next::Message(message) if keeps || in_flight >= PINNED => message.detached(),
-                Next::Message(message) => message,
+            let (message, origin) = match self.next(now, client, only_qos0) {
+                Next::Message(message, _) if message.qos == QoS::AtMostOnce => (message, None),
+                Next::Message(message, origin) if keeps || in_flight >= PINNED => {
+                    (message.detached(), origin)
+                }
+                Next::Message(message, origin) => (message, origin),
                 Next::Blocked => return self.drained(client, Drained::Blocked),
                 Next::Empty => return self.drained(client, Drained::Empty),
                 Next::Again => continue,
             };
+            let origin = origin.filter(|_| message.qos == QoS::AtLeastOnce);
             match connection.publish(now, message) {
-                Ok(_) => self.counters.delivered += 1,
+                Ok(id) => {
+                    self.counters.delivered += 1;
+                    if let (Some(id), Some(origin)) = (id, origin) {
+                        for_groups.insert(id, origin);
+                    }
+                }
                 // [MQTT-3.1.2-25]: as if it had been sent. Nothing else can be wrong with it here.
                 Err(_) => self.counters.dropped.too_large += 1,
             }
@@ -85,7 +96,7 @@ impl State {
     /// The next message for a client in this process.
     pub(crate) fn receive(&mut self, now: Instant, client: ClientKey) -> Received {
         match self.next(now, client, false) {
-            Next::Message(message) => {
+            Next::Message(message, _) => {
                 self.counters.delivered += 1;
                 Received::Message(message)
             }
@@ -122,6 +133,8 @@ impl State {
             let Some(queued) = session.outbox.pop() else { return Next::Empty };
             queued
         };
+        let origin =
+            (queued.group != 0).then(|| Origin { group: queued.group, expires: queued.message.expires });
         let Some(mut message) = queued.into_message(now) else {
             self.counters.dropped.expired += 1;
             return Next::Again;
@@ -133,7 +146,7 @@ impl State {
                 None => return Next::Again,
             }
         }
-        Next::Message(message)
+        Next::Message(message, origin)
     }
 
     fn drained(&mut self, client: ClientKey, drained: Drained) -> Drained {

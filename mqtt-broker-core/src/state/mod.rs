@@ -5,6 +5,8 @@
 
 mod connect;
 mod deliver;
+mod group;
+mod handover;
 mod outbox;
 mod publish;
 mod retained;
@@ -19,6 +21,7 @@ use std::sync::Arc;
 use mqttkit_codec::{Instant, ReasonCode, Str};
 use slab::Slab;
 
+use self::group::Random;
 use self::publish::Delivery;
 use self::retained::Retained;
 use self::router::Router;
@@ -30,6 +33,7 @@ use crate::stats::{Dropped, Stats};
 
 pub(crate) use connect::Connecting;
 pub(crate) use deliver::{Drained, Received};
+pub(crate) use handover::InFlightForGroups;
 
 /// A client as its connection knows it. It names a connection, not only a session: when the session has been
 /// taken over, the key of the earlier connection is good for nothing.
@@ -61,6 +65,7 @@ pub(crate) struct State {
     /// Memory for the matches of one publication, used again for the next.
     matches: Vec<Delivery>,
     groups: Vec<usize>,
+    random: Random,
 }
 
 #[derive(Debug, Default)]
@@ -73,8 +78,9 @@ struct Counters {
 }
 
 impl State {
-    /// A broker without sessions. `id_prefix` starts every client identifier that it assigns.
-    pub(crate) fn new(config: Arc<Config>, id_prefix: String) -> Self {
+    /// A broker without sessions. `id_prefix` starts every client identifier that it assigns; all that is
+    /// left to chance follows from `seed`.
+    pub(crate) fn new(config: Arc<Config>, id_prefix: String, seed: u64) -> Self {
         Self {
             config,
             sessions: Slab::new(),
@@ -90,6 +96,7 @@ impl State {
             successors: Vec::new(),
             matches: Vec::new(),
             groups: Vec::new(),
+            random: Random::new(seed),
         }
     }
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use mqttkit_codec::{Instant, Message, QoS};
 
+use super::group::Serial;
 use crate::config::Overflow;
 
 /// What a message costs in a queue beside its bytes, in the accounting of limits.
@@ -29,6 +30,8 @@ pub(super) struct Queued {
     pub(super) ids: Ids,
     pub(super) qos: QoS,
     pub(super) retain: bool,
+    /// The group that it is for, or 0.
+    pub(super) group: Serial,
 }
 
 /// The identifiers of the subscriptions that a delivery is for. Most have none, and nearly all of the rest one.
@@ -70,6 +73,10 @@ impl Routed {
     pub(super) fn new(message: Message, now: Instant) -> Self {
         let lifetime = message.properties.message_expiry_interval();
         let expires = lifetime.map(|seconds| now + Duration::from_secs(seconds.into()));
+        Self::expiring(message, expires)
+    }
+
+    pub(super) fn expiring(message: Message, expires: Option<Instant>) -> Self {
         Self { message, expires, detached: false }
     }
 
@@ -178,6 +185,15 @@ impl Outbox {
         Some(queued)
     }
 
+    /// Takes out what came for groups.
+    pub(super) fn take_shared(&mut self) -> impl Iterator<Item = Queued> {
+        let (shared, own): (VecDeque<_>, _) =
+            std::mem::take(&mut self.queue).into_iter().partition(|queued| queued.group != 0);
+        self.queue = own;
+        self.bytes -= shared.iter().map(|queued| queued.message.cost()).sum::<usize>();
+        shared.into_iter()
+    }
+
     /// The client is gone for now: keeps what a session keeps, detached from the read buffers it came in.
     /// Returns how many messages of QoS 1 and 2 had no room.
     pub(super) fn go_offline(&mut self, room: Room, keep_qos0: bool) -> u64 {
@@ -215,7 +231,7 @@ mod tests {
     fn queued(payload: &str, qos: QoS) -> Queued {
         let message = Message::new(TopicName::try_from("t").unwrap(), payload.to_owned()).with_qos(qos);
         let message = Arc::new(Routed::new(message, Instant::ZERO));
-        Queued { message, ids: Ids::None, qos, retain: false }
+        Queued { message, ids: Ids::None, qos, retain: false, group: 0 }
     }
 
     fn payloads(mut outbox: Outbox) -> Vec<String> {

@@ -4,23 +4,26 @@ use std::sync::Arc;
 
 use mqttkit_codec::{Instant, Message, QoS, ReasonCode, Will};
 
+use super::group::{Pick, Serial};
 use super::outbox::{Ids, Pushed, Queued, Room, Routed};
 use super::router::{Match, Wish};
-use super::session::LinkKind;
+use super::session::{LinkKind, Session};
 use super::{ClientKey, State};
 use crate::config::Overflow;
 
 /// One session that a publication is for, and how it gets it.
 #[derive(Debug)]
 pub(super) struct Delivery {
-    slot: usize,
-    qos: QoS,
-    retain: bool,
-    ids: Ids,
+    pub(super) slot: usize,
+    pub(super) qos: QoS,
+    pub(super) retain: bool,
+    pub(super) ids: Ids,
+    /// The group that it is for, or 0.
+    pub(super) group: Serial,
 }
 
 /// A publication on its way to its receivers: as it came, and a copy for those that will keep it for long.
-struct Shared {
+pub(super) struct Shared {
     fresh: Arc<Routed>,
     detached: Option<Arc<Routed>>,
 }
@@ -71,7 +74,7 @@ impl State {
         if self.matches.is_empty() {
             return ReasonCode::NoMatchingSubscribers;
         }
-        let mut shared = Shared { fresh: Arc::new(routed), detached: None };
+        let mut shared = Shared::new(Arc::new(routed));
         let mut matches = std::mem::take(&mut self.matches);
         for delivery in matches.drain(..) {
             self.push(&mut shared, delivery);
@@ -82,13 +85,14 @@ impl State {
 
     /// Fills `matches` with everybody the message is for, each session once for all its own subscriptions.
     fn find(&mut self, from: Option<usize>, message: &Message) {
-        let Self { router, sessions, matches, groups, sequence, .. } = self;
-        let deliver = |slot, wish: Wish| Delivery {
+        let Self { router, sessions, matches, groups, sequence, random, config, .. } = self;
+        let deliver = |slot, wish: Wish, group| Delivery {
             slot,
             qos: message.qos.min(wish.options.qos),
             // [MQTT-3.3.1-12] [MQTT-3.3.1-13]
             retain: message.retain && wish.options.retain_as_published,
             ids: Ids::new(wish.id),
+            group,
         };
         router.for_each_match(message.topic.as_str(), |found| match found {
             // [MQTT-3.8.3-3]
@@ -104,21 +108,23 @@ impl State {
                     known.ids.add(wish.id);
                 } else {
                     session.mark = (*sequence, matches.len());
-                    matches.push(deliver(slot, wish));
+                    matches.push(deliver(slot, wish, 0));
                 }
             }
             Match::Group(group) => groups.push(group),
         });
         for group in groups.drain(..) {
-            let online = |slot| sessions.get(slot).is_some_and(super::Session::is_online);
-            if let Some((slot, wish)) = router.member(group, online) {
-                matches.push(deliver(slot, wish));
+            let pick = Pick::new(config.shared_strategy, from, message.topic.as_str(), random);
+            let online = |slot| sessions.get(slot).is_some_and(Session::is_online);
+            let outstanding = |slot| sessions.get(slot).map_or(0, Session::outstanding);
+            if let Some((slot, wish, serial)) = router.member(group, pick, online, outstanding) {
+                matches.push(deliver(slot, wish, serial));
             }
         }
     }
 
-    fn push(&mut self, shared: &mut Shared, delivery: Delivery) {
-        let Delivery { slot, qos, retain, ids } = delivery;
+    pub(super) fn push(&mut self, shared: &mut Shared, delivery: Delivery) {
+        let Delivery { slot, qos, retain, ids, group } = delivery;
         let Some(session) = self.sessions.get_mut(slot) else { return };
         let leaving = session.link.as_ref().is_some_and(|link| link.kick.is_some());
         let online = session.is_online() && !leaving;
@@ -134,7 +140,8 @@ impl State {
         let local = session.link.as_ref().is_some_and(|link| link.kind == LinkKind::Local);
         let keep = !online || local || session.outbox.len() >= PINNED;
         let message = if keep { shared.detached() } else { Arc::clone(&shared.fresh) };
-        let pushed = session.outbox.push(Queued { message, ids, qos, retain }, room, self.config.overflow);
+        let pushed =
+            session.outbox.push(Queued { message, ids, qos, retain, group }, room, self.config.overflow);
         let dropped = &mut self.counters.dropped;
         let cause = match (online, qos) {
             (false, _) => &mut dropped.offline,
@@ -160,6 +167,10 @@ impl State {
 }
 
 impl Shared {
+    pub(super) fn new(message: Arc<Routed>) -> Self {
+        Self { fresh: message, detached: None }
+    }
+
     fn detached(&mut self) -> Arc<Routed> {
         Arc::clone(self.detached.get_or_insert_with(|| Arc::new(self.fresh.detached())))
     }

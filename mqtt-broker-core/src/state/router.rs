@@ -6,6 +6,8 @@ use std::num::NonZeroU32;
 use mqttkit_codec::{FilterMap, QoS, SubscriptionOptions, TopicFilter};
 use slab::Slab;
 
+use super::group::{Group, Pick, Serial};
+
 /// What a session wants of a subscription.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Wish {
@@ -19,6 +21,8 @@ pub(super) struct Router {
     filters: FilterMap<Target, Wish>,
     groups: Slab<Group>,
     by_name: HashMap<TopicFilter, usize>,
+    by_serial: HashMap<Serial, usize>,
+    last_serial: Serial,
     len: usize,
 }
 
@@ -26,14 +30,6 @@ pub(super) struct Router {
 enum Target {
     Session(usize),
     Group(usize),
-}
-
-/// The sessions that share a subscription: each message goes to one of them. [MQTT-4.8.2-4]
-#[derive(Debug)]
-struct Group {
-    members: Vec<(usize, Wish)>,
-    /// Whose turn it is.
-    next: usize,
 }
 
 /// Somebody a message is for.
@@ -82,53 +78,68 @@ impl Router {
         });
     }
 
-    /// The member of a group whose turn it is: the next one that `is_online`, or else the next one that takes
-    /// messages in its absence.
+    /// The member of a group that gets the next message, with the name of the group.
     pub(super) fn member(
         &mut self,
         group: usize,
+        pick: Pick,
         is_online: impl Fn(usize) -> bool,
-    ) -> Option<(usize, Wish)> {
+        outstanding: impl Fn(usize) -> usize,
+    ) -> Option<(usize, Wish, Serial)> {
         let group = self.groups.get_mut(group)?;
-        let count = group.members.len();
-        let turn = |step: usize| (group.next + step) % count;
-        let chosen = (0..count).map(turn).find(|&index| is_online(group.members[index].0));
-        let chosen = chosen.or_else(|| (count > 0).then(|| turn(0)))?;
-        group.next = (chosen + 1) % count;
-        Some(group.members[chosen])
+        let (slot, wish) = group.pick(pick, is_online, outstanding)?;
+        Some((slot, wish, group.serial))
+    }
+
+    /// The same for a group by its name, if it still exists.
+    pub(super) fn member_of(
+        &mut self,
+        group: Serial,
+        pick: Pick,
+        is_online: impl Fn(usize) -> bool,
+        outstanding: impl Fn(usize) -> usize,
+    ) -> Option<(usize, Wish)> {
+        let &index = self.by_serial.get(&group)?;
+        self.groups.get_mut(index)?.pick(pick, is_online, outstanding)
     }
 
     fn join(&mut self, filter: &TopicFilter, slot: usize, wish: Wish) -> bool {
-        let index = *self.by_name.entry(filter.clone()).or_insert_with(|| {
-            let index = self.groups.insert(Group { members: Vec::new(), next: 0 });
-            self.filters.insert(filter.pattern(), Target::Group(index), NO_WISH);
-            index
-        });
-        let members = &mut self.groups[index].members;
-        if let Some(member) = members.iter_mut().find(|(member, _)| *member == slot) {
-            member.1 = wish;
-            return false;
-        }
-        members.push((slot, wish));
-        true
+        let index = match self.by_name.get(filter) {
+            Some(&index) => index,
+            None => {
+                let serial = self.new_serial();
+                let index = self.groups.insert(Group::new(serial));
+                self.by_name.insert(filter.clone(), index);
+                self.by_serial.insert(serial, index);
+                self.filters.insert(filter.pattern(), Target::Group(index), NO_WISH);
+                index
+            }
+        };
+        self.groups[index].join(slot, wish)
     }
 
     fn leave(&mut self, filter: &TopicFilter, slot: usize) -> bool {
         let Some(&index) = self.by_name.get(filter) else { return false };
         let group = &mut self.groups[index];
-        let Some(at) = group.members.iter().position(|&(member, _)| member == slot) else { return false };
-        group.members.remove(at);
-        if at < group.next {
-            group.next -= 1;
+        if !group.leave(slot) {
+            return false;
         }
-        if group.members.is_empty() {
+        if group.is_empty() {
+            self.by_serial.remove(&group.serial);
             self.groups.remove(index);
             self.by_name.remove(filter);
             self.filters.remove(filter.pattern(), &Target::Group(index));
-        } else {
-            group.next %= group.members.len();
         }
         true
+    }
+
+    fn new_serial(&mut self) -> Serial {
+        loop {
+            self.last_serial = self.last_serial.wrapping_add(1);
+            if self.last_serial != 0 && !self.by_serial.contains_key(&self.last_serial) {
+                return self.last_serial;
+            }
+        }
     }
 }
 
@@ -150,7 +161,11 @@ mod tests {
                 groups.push(group);
             }
         });
-        groups.into_iter().filter_map(|group| router.member(group, online)).map(|(slot, _)| slot).collect()
+        groups
+            .into_iter()
+            .filter_map(|group| router.member(group, Pick::Next, online, |_| 0))
+            .map(|(slot, ..)| slot)
+            .collect()
     }
 
     #[test]
@@ -179,6 +194,11 @@ mod tests {
         assert!(!router.remove(&filter("$share/g/a"), 7));
         assert!(router.remove(&filter("a"), 7));
         assert_eq!(router.len(), 0);
-        assert!(router.groups.is_empty() && router.by_name.is_empty() && router.filters.is_empty());
+        assert!(
+            router.groups.is_empty()
+                && router.by_name.is_empty()
+                && router.by_serial.is_empty()
+                && router.filters.is_empty()
+        );
     }
 }

@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use mqttkit_codec::{Instant, ReasonCode, Session as InFlight, Str, TopicFilter, Will};
 
+use super::handover::InFlightForGroups;
 use super::outbox::{Outbox, Room};
 use super::retained::Cursor;
 use crate::notify::Notify;
@@ -29,6 +30,8 @@ pub(super) struct Session {
     pub(super) link: Option<Link>,
     /// What is in flight. While a client is connected its connection has it and this is empty.
     pub(super) in_flight: InFlight,
+    /// Which of that came for groups. While a client is connected its connection has this too.
+    pub(super) for_groups: InFlightForGroups,
     pub(super) subscriptions: HashSet<TopicFilter>,
     pub(super) outbox: Outbox,
     /// Subscriptions that have not seen all their retained messages yet.
@@ -94,6 +97,7 @@ impl Session {
             client_id,
             link: None,
             in_flight: InFlight::new(),
+            for_groups: InFlightForGroups::new(),
             subscriptions: HashSet::new(),
             outbox: Outbox::default(),
             cursors: VecDeque::new(),
@@ -119,6 +123,15 @@ impl Session {
     /// The limits that the policy gave to the client that is connected.
     pub(super) fn limits(&self) -> Option<&Limits> {
         Some(self.link.as_ref()?.client.as_ref()?.limits())
+    }
+
+    /// Messages that wait, and messages that it has not acknowledged.
+    pub(super) fn outstanding(&self) -> usize {
+        let in_flight = match &self.link {
+            Some(link) => link.notify.in_flight(),
+            None => self.in_flight.in_flight(),
+        };
+        self.outbox.len() + in_flight
     }
 
     pub(super) fn is_online(&self) -> bool {

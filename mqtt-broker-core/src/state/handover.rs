@@ -1,0 +1,94 @@
+//! Handing over: what a member of a shared subscription leaves undone when its session ends, another member gets.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use mqttkit_codec::{Instant, Outgoing, PacketId, QoS};
+
+use super::State;
+use super::group::{Pick, Serial};
+use super::outbox::{Ids, Routed};
+use super::publish::{Delivery, Shared};
+use super::session::Session;
+use crate::policy::mounted_topic;
+
+/// Where a message in flight came from, if it came to its receiver for a group.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Origin {
+    pub(super) group: Serial,
+    /// When its lifetime ends.
+    pub(super) expires: Option<Instant>,
+}
+
+/// The QoS 1 messages in flight that another member may get. Of QoS 2 there are none: a delivery that has begun stays
+/// with its session. [MQTT-4.8.2-4], [MQTT-4.8.2-5]
+pub(crate) type InFlightForGroups = HashMap<PacketId, Origin>;
+
+/// A message whose receiver is gone.
+pub(super) struct Orphan {
+    message: Arc<Routed>,
+    group: Serial,
+    qos: QoS,
+    retain: bool,
+}
+
+impl Session {
+    /// What other members of its groups may get, in the order in which it would have got them: first what it has not
+    /// acknowledged, then what was not sent yet.
+    pub(super) fn take_orphans(&mut self) -> Vec<Orphan> {
+        let mut orphans = Vec::new();
+        if !self.for_groups.is_empty() {
+            for (id, outgoing) in self.in_flight.export().outgoing {
+                let (Some(origin), Outgoing::Published(mut message)) = (self.for_groups.get(&id), outgoing)
+                else {
+                    continue;
+                };
+                if let Some(mount_point) = &self.mount_point {
+                    let Some(topic) = mounted_topic(mount_point, &message.topic) else { continue };
+                    message.topic = topic;
+                }
+                let properties = std::mem::take(&mut message.properties);
+                message.properties = properties.without_subscription_identifiers();
+                let (qos, retain) = (message.qos, message.retain);
+                let message = Arc::new(Routed::expiring(message, origin.expires));
+                orphans.push(Orphan { message, group: origin.group, qos, retain });
+            }
+        }
+        orphans.extend(self.outbox.take_shared().map(|queued| Orphan {
+            message: queued.message,
+            group: queued.group,
+            qos: queued.qos,
+            retain: queued.retain,
+        }));
+        orphans
+    }
+}
+
+impl State {
+    /// Gives these to other members, as far as there are any.
+    pub(super) fn hand_over(&mut self, now: Instant, orphans: Vec<Orphan>) {
+        for Orphan { message, group, qos, retain } in orphans {
+            let topic = message.message.topic.as_str();
+            let pick = Pick::new(self.config.shared_strategy, None, topic, &mut self.random);
+            let Self { router, sessions, counters, .. } = self;
+            if message.is_expired(now) {
+                counters.dropped.expired += 1;
+                continue;
+            }
+            let online = |slot| sessions.get(slot).is_some_and(Session::is_online);
+            let outstanding = |slot| sessions.get(slot).map_or(0, Session::outstanding);
+            let Some((slot, wish)) = router.member_of(group, pick, online, outstanding) else {
+                counters.dropped.session_ended += 1;
+                continue;
+            };
+            let delivery = Delivery {
+                slot,
+                qos: qos.min(wish.options.qos),
+                retain: retain && wish.options.retain_as_published,
+                ids: Ids::new(wish.id),
+                group,
+            };
+            self.push(&mut Shared::new(message), delivery);
+        }
+    }
+}
