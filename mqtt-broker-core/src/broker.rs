@@ -19,7 +19,7 @@ use crate::keeper;
 use crate::listener::{Listen, ListenError, Listening};
 use crate::local::{LocalClient, LocalError};
 use crate::notify::{LOOK, Notify};
-use crate::policy::Policy;
+use crate::policy::{Policy, Refusal};
 use crate::runtime::AnyRuntime;
 use crate::scratch;
 use crate::state::State;
@@ -194,14 +194,16 @@ impl Broker {
         self.inner.with_state(|state| state.publish_host(now, message))
     }
 
-    /// Ends the connection of a client; an MQTT 5.0 client is told the reason. Its session goes on as agreed and
-    /// its will is published. Returns whether there was one.
+    /// Ends the connection of a client; an MQTT 5.0 client is told the reason, which is a [`ReasonCode`] or, with a
+    /// sentence or [another server](Refusal::redirect) to go to, a [`Refusal`]. Its session goes on as agreed and its
+    /// will is published. Returns whether there was one.
     ///
     /// # Errors
     /// When `client_id` cannot be a client identifier.
-    pub fn kick(&self, client_id: &str, reason: ReasonCode) -> Result<bool, TextError> {
+    pub fn kick(&self, client_id: &str, reason: impl Into<Refusal>) -> Result<bool, TextError> {
         let client_id = Str::try_from(client_id)?;
-        Ok(self.inner.with_state(|state| state.kick(&client_id, reason)))
+        let refusal = reason.into();
+        Ok(self.inner.with_state(|state| state.kick(&client_id, refusal)))
     }
 
     /// The counters.

@@ -11,15 +11,15 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::{Buf, BytesMut};
-use mqttkit_codec::{Closed, Connect, Instant, ReasonCode, Str};
+use mqttkit_codec::{Closed, Instant, ReasonCode, Str};
 use mqttkit_ws_transport::{CloseReason, Link, LinkExt, PeerInfo};
 use tracing::debug;
 
 use crate::broker::Inner;
 use crate::house::{Member, Seat};
 use crate::notify::{ABORT, LOOK, Notify, SHUT_DOWN};
-use crate::peer::{Peer, Turn};
-use crate::policy::{Admission, BoxFuture, ConnectRequest, Refusal};
+use crate::peer::{Asking, Peer, Turn};
+use crate::policy::Refusal;
 use crate::runtime::Timer;
 use crate::scratch;
 
@@ -72,7 +72,7 @@ struct Connection<L: Link> {
     /// What the state had for us at the last turn.
     turn: Turn,
     /// The policy thinks about the client.
-    verdict: Option<BoxFuture<'static, Verdict>>,
+    verdict: Option<Asking>,
     /// When a client is refused that could not be let in by then.
     patience: Option<Instant>,
     /// The link holds bytes that it has not written.
@@ -81,8 +81,6 @@ struct Connection<L: Link> {
     write_by: Option<Instant>,
     alarm: Alarm,
 }
-
-type Verdict = (Box<Connect>, Result<Admission, Refusal>);
 
 /// How often one poll goes around before it lets other tasks have the thread.
 const ROUNDS: usize = 8;
@@ -99,7 +97,7 @@ impl<L: Link> Connection<L> {
                 self.peer.shut_down(now);
             }
             self.check_time(now);
-            let decided = self.poll_verdict(cx, now);
+            let decided = self.peer.poll_verdict(cx, now, &mut self.verdict);
             let listening = self.may_receive();
             let received = listening && self.receive(cx, now);
             if decided || received || flags & LOOK != 0 || self.has_work() {
@@ -168,44 +166,26 @@ impl<L: Link> Connection<L> {
         });
         self.turn = match outcome {
             Turn::Authenticate(connect) => {
-                self.verdict = self.ask(connect);
+                self.verdict = self.peer.ask(connect);
                 Turn::Idle
             }
             turn => turn,
         };
-        if self.peer.is_open() {
-            if !was_open {
-                debug!(client = self.client_id(), peer = ?self.peer.info().address, "connected");
-            }
-            self.patience = None;
-        } else if self.verdict.is_some() || self.peer.is_waiting() {
+        if let Some(connect) = self.peer.take_newcomer() {
+            self.verdict = self.peer.ask(connect);
+        }
+        if self.peer.is_open() && !was_open {
+            debug!(client = self.client_id(), peer = ?self.peer.info().address, "connected");
+        }
+        if self.verdict.is_some() || self.peer.is_waiting() {
             self.patience.get_or_insert(now + self.inner.config().authenticate_timeout);
+        } else {
+            self.patience = None;
         }
     }
 
     fn client_id(&self) -> Option<&str> {
         self.peer.client_id().map(Str::as_str)
-    }
-
-    /// Asks the policy about a client.
-    fn ask(&self, connect: Box<Connect>) -> Option<BoxFuture<'static, Verdict>> {
-        let policy = Arc::clone(self.inner.policy()?);
-        let info = Arc::clone(self.peer.info());
-        Some(Box::pin(async move {
-            let verdict = policy.authenticate(ConnectRequest::new(&info, &connect)).await;
-            (connect, verdict)
-        }))
-    }
-
-    fn poll_verdict(&mut self, cx: &mut Context<'_>, now: Instant) -> bool {
-        let Some(verdict) = &mut self.verdict else { return false };
-        let Poll::Ready((connect, verdict)) = verdict.as_mut().poll(cx) else { return false };
-        self.verdict = None;
-        match verdict {
-            Ok(admission) => self.peer.allow(now, connect, admission),
-            Err(refusal) => self.peer.refuse(now, &refusal),
-        }
-        true
     }
 
     /// Sends what there is. Returns whether the link took any of it.

@@ -3,21 +3,25 @@
 //! A turn has two halves. [`decode`](Peer::decode) turns bytes into work and asks the policy, without the lock;
 //! [`apply`](Peer::apply) does the work under it. Tests drive the same two halves in simulated time.
 
+mod authentication;
+
 use std::mem;
 use std::sync::Arc;
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use mqttkit_codec::{
-    AckToken, Closed, ConnAck, Connect, Disconnect, Instant, Message, PacketId, PacketType, ReasonCode,
-    ServerConfig, ServerConnection, ServerEvent, Str, SubAck, Subscribe, Subscription, TopicFilter, Transmit,
-    UnsubAck,
+    AckToken, Binary, Closed, ConnAck, Connect, Disconnect, Instant, Message, PacketId, PacketType,
+    ReasonCode, ServerConfig, ServerConnection, ServerEvent, Str, SubAck, Subscribe, Subscription,
+    TopicFilter, Transmit, UnsubAck,
 };
 use mqttkit_ws_transport::PeerInfo;
 
 use crate::capabilities::Capabilities;
 use crate::config::Config;
 use crate::notify::Notify;
-use crate::policy::{Action, Admission, Client, Decision, Policy, Refusal, mounted_filter, mounted_topic};
+use crate::policy::{
+    Action, Admission, Client, Decision, Exchange, Policy, Refusal, mounted_filter, mounted_topic,
+};
 use crate::state::{ClientKey, Connecting, Drained, InFlightForGroups, State};
 
 /// The protocol side of one connection.
@@ -35,6 +39,16 @@ pub(crate) struct Peer {
     for_groups: InFlightForGroups,
     /// How many QoS 1 and 2 messages the client takes at a time.
     window: usize,
+    /// The enhanced authentication that goes on.
+    exchange: Option<Arc<Exchange>>,
+    /// The client is to answer a question of the policy.
+    challenged: bool,
+    /// What ends an enhanced authentication, for CONNACK.
+    last_word: Option<Bytes>,
+    /// The client wants to authenticate again.
+    again: Option<Box<Connect>>,
+    /// It has, and the state is still to be told.
+    renewed: bool,
     /// When the client must have authenticated again.
     valid_until: Option<Instant>,
 }
@@ -75,6 +89,8 @@ pub(crate) enum Work {
     Violation(ReasonCode),
     Closed(Closed),
 }
+
+pub(crate) use authentication::Asking;
 
 pub(crate) type Verdict = Result<(), ReasonCode>;
 
@@ -119,6 +135,11 @@ impl Peer {
             client: None,
             for_groups: InFlightForGroups::new(),
             window: 0,
+            exchange: None,
+            challenged: false,
+            last_word: None,
+            again: None,
+            renewed: false,
             valid_until: None,
         }
     }
@@ -153,8 +174,7 @@ impl Peer {
                         unsubscribe.filters.iter().map(|filter| self.place_filter(filter)).collect();
                     work.push(Work::Unsubscribe { packet_id: unsubscribe.packet_id, filters });
                 }
-                // No enhanced authentication has begun.
-                ServerEvent::Auth(_) => work.push(Work::Violation(ReasonCode::ProtocolError)),
+                ServerEvent::Auth(auth) => self.on_auth(&auth, work),
                 ServerEvent::Closed(closed) => work.push(Work::Closed(closed)),
                 // The connection itself has freed its place; draining fills it again.
                 ServerEvent::Acknowledged { packet_id, .. } => {
@@ -204,6 +224,7 @@ impl Peer {
 
     /// The policy lets the client in. Asks it about the client's will; not to be called under the lock.
     pub(crate) fn allow(&mut self, now: Instant, mut connect: Box<Connect>, admission: Admission) {
+        self.last_word.clone_from(&admission.authentication_data);
         let client = Client::new(&connect, admission, Arc::clone(&self.info));
         self.client = Some(Arc::new(client));
         if let Some(will) = &mut connect.will {
@@ -223,8 +244,11 @@ impl Peer {
         matches!(self.phase, Phase::Deciding(Some(_)))
     }
 
-    /// The client is not let in.
+    /// The client is not let in, or not any more.
     pub(crate) fn refuse(&mut self, now: Instant, refusal: &Refusal) {
+        if self.is_open() {
+            return self.dismiss(now, refusal);
+        }
         let reason = refusal.reason();
         let fits = reason.is_error() && reason.is_allowed_in(PacketType::ConnAck);
         let mut connack = ConnAck::refused(if fits { reason } else { ReasonCode::NotAuthorized });
@@ -288,7 +312,12 @@ impl Peer {
 
     /// Whether the client may send: not while it waits to be let in.
     pub(crate) fn takes_input(&self) -> bool {
-        matches!(self.phase, Phase::Opening | Phase::Open(_)) && !self.connection.is_closed()
+        let may = match self.phase {
+            Phase::Opening | Phase::Open(_) => true,
+            Phase::Deciding(_) => self.challenged,
+            Phase::Done(_) => false,
+        };
+        may && !self.connection.is_closed()
     }
 
     /// Whether the client is in.
@@ -312,8 +341,8 @@ impl Peer {
             self.refuse(now, &Refusal::new(reason));
             return None;
         }
-        // [MQTT-4.12.0-1]: no method is supported.
-        if connect.properties.authentication_method().is_some() {
+        // [MQTT-4.12.0-1]: without a policy no method is supported.
+        if !self.begin_exchange(&connect) {
             self.refuse(now, &Refusal::new(ReasonCode::BadAuthenticationMethod));
             return None;
         }
@@ -337,7 +366,11 @@ impl Peer {
                 self.client = Some(accepted.who);
                 self.for_groups = accepted.for_groups;
                 self.window = accepted.window;
-                let connack = self.capabilities.announce(accepted.connack);
+                let mut connack = self.capabilities.announce(accepted.connack);
+                if let Some(data) = self.last_word.take().and_then(|data| Binary::try_from(data).ok()) {
+                    // The codec connection names the method, and leaves both out if there was none.
+                    connack.properties = connack.properties.with_authentication_data(&data);
+                }
                 self.connection.accept(now, connack, accepted.in_flight);
             }
             Connecting::Wait => self.phase = Phase::Deciding(Some(connect)),
@@ -350,9 +383,14 @@ impl Peer {
             self.enter(now, state);
         }
         if let Phase::Open(client) = self.phase
-            && let Some(reason) = state.kicked(client)
+            && let Some(refusal) = state.kicked(client)
         {
-            self.disconnect(now, reason);
+            self.dismiss(now, &refusal);
+        }
+        if let (Phase::Open(key), Some(client), true) =
+            (&self.phase, &self.client, mem::take(&mut self.renewed))
+        {
+            state.renew(*key, client);
         }
         if self.is_ending() {
             let mut nothing = BytesMut::new();

@@ -29,7 +29,6 @@ impl Client {
     }
 
     /// It has authenticated again. Where it is mounted and what it may keep was decided when it came.
-    #[allow(dead_code, reason = "for enhanced authentication")]
     pub(crate) fn renew(&mut self, admission: Admission) {
         let Admission { identity, data, limits, .. } = admission;
         self.admission.identity = identity;

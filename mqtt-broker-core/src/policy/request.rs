@@ -1,6 +1,7 @@
 //! `ConnectRequest`: somebody who wants in, and `Exchange`: what more can be asked of them.
 
 use std::future::poll_fn;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::{Poll, Waker};
 
@@ -21,7 +22,8 @@ pub struct ConnectRequest<'a> {
     pub connect: &'a Connect,
     /// The enhanced authentication of MQTT 5.0, if the client began one. A policy that does not know the
     /// [method](Exchange::method) refuses with
-    /// [`BadAuthenticationMethod`](mqttkit_codec::ReasonCode::BadAuthenticationMethod).
+    /// [`BadAuthenticationMethod`](mqttkit_codec::ReasonCode::BadAuthenticationMethod); for one that does not look at the
+    /// exchange at all, that is done.
     pub exchange: Option<&'a Exchange>,
     /// Who the client is, when it authenticates again.
     pub current: Option<&'a Client>,
@@ -62,6 +64,8 @@ pub struct Exchange {
     method: Str,
     data: Bytes,
     rounds: Mutex<Rounds>,
+    /// The policy has looked at it.
+    noticed: AtomicBool,
 }
 
 #[derive(Debug, Default)]
@@ -77,16 +81,18 @@ struct Rounds {
 impl Exchange {
     /// Begun by a client with this method and data.
     pub fn new(method: Str, data: Bytes) -> Self {
-        Self { method, data, rounds: Mutex::default() }
+        Self { method, data, rounds: Mutex::default(), noticed: AtomicBool::new(false) }
     }
 
     /// The name of the method.
     pub fn method(&self) -> &Str {
+        self.noticed.store(true, Ordering::Relaxed);
         &self.method
     }
 
     /// The data that the client began with; empty if it sent none.
     pub fn data(&self) -> &Bytes {
+        self.noticed.store(true, Ordering::Relaxed);
         &self.data
     }
 
@@ -97,6 +103,7 @@ impl Exchange {
     pub async fn challenge(&self, data: impl Into<Bytes>) -> Bytes {
         {
             let mut rounds = self.lock();
+            self.noticed.store(true, Ordering::Relaxed);
             rounds.challenge = Some(data.into());
             rounds.asked = true;
             rounds.answer = None;
@@ -110,6 +117,11 @@ impl Exchange {
             Poll::Pending
         })
         .await
+    }
+
+    /// Whether the policy has looked at it. One that has not cannot have authenticated anybody by it.
+    pub(crate) fn was_noticed(&self) -> bool {
+        self.noticed.load(Ordering::Relaxed)
     }
 
     /// What is to be sent to the client. For the connection, after it has polled the policy.

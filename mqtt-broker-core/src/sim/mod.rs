@@ -4,6 +4,7 @@
 //! blocked and could write. A forgotten wake shows as a message that does not arrive.
 
 mod aliases;
+mod authentication;
 mod capabilities;
 mod messages;
 mod overflow;
@@ -20,15 +21,15 @@ use std::time::Duration;
 
 use bytes::{Buf, BufMut, BytesMut};
 use mqttkit_codec::{
-    ClientConfig, ClientConnection, ClientEvent, Closed, ConnAck, Connect, Disconnect, Instant, Message,
-    PublishProperties, QoS, ReasonCode, Session, Str, SubscribeProperties, Subscription, TopicFilter,
-    TopicName, UnsubscribeProperties, Version, Will,
+    Auth, ClientConfig, ClientConnection, ClientEvent, Closed, ConnAck, Connect, Disconnect, Instant,
+    Message, PublishProperties, QoS, ReasonCode, Session, Str, SubscribeProperties, Subscription,
+    TopicFilter, TopicName, UnsubscribeProperties, Version, Will,
 };
 use mqttkit_ws_transport::{PeerInfo, Scheme};
 
 use crate::config::Config;
 use crate::notify::{LOOK, Notify};
-use crate::peer::{Peer, Turn, Work};
+use crate::peer::{Asking, Peer, Turn, Work};
 use crate::policy::{ConnectRequest, Policy};
 use crate::state::State;
 use crate::stats::Stats;
@@ -46,6 +47,7 @@ struct Line {
     peer: Peer,
     client: ClientConnection,
     notify: Arc<Notify>,
+    asking: Option<Asking>,
     up: BytesMut,
     down: BytesMut,
     /// The last turn was blocked: it comes again when it could write.
@@ -71,6 +73,7 @@ struct Seen {
     /// Bytes that came from the broker.
     bytes: usize,
     acks: Vec<ReasonCode>,
+    auths: Vec<Auth>,
     reasons: Vec<ReasonCode>,
     closed: Option<Closed>,
 }
@@ -127,7 +130,20 @@ impl World {
         let (up, down) = (BytesMut::new(), BytesMut::new());
         let seen = Seen::default();
         let (blocked, again, cut, stalled, mute) = (false, false, false, false, false);
-        self.lines.push(Line { peer, client, notify, up, down, blocked, again, cut, stalled, mute, seen });
+        self.lines.push(Line {
+            peer,
+            client,
+            notify,
+            asking: None,
+            up,
+            down,
+            blocked,
+            again,
+            cut,
+            stalled,
+            mute,
+            seen,
+        });
         Id(self.lines.len() - 1)
     }
 
@@ -264,16 +280,22 @@ impl World {
         }
         let came = !line.up.is_empty() && line.peer.takes_input();
         let rang = line.notify.take(Waker::noop()) & LOOK != 0;
-        if came || rang || line.again || line.peer.is_ending() {
+        let mut context = std::task::Context::from_waker(Waker::noop());
+        let decided = line.peer.poll_verdict(&mut context, now, &mut line.asking);
+        if came || rang || decided || line.again || line.peer.is_ending() {
             let mut work: Vec<Work> = Vec::new();
             let before = line.up.len();
             let more = line.peer.decode(now, &mut line.up, &mut work);
             let turn = line.peer.apply(now, &mut self.state, &mut work);
-            moved |= rang || line.again || more || line.up.len() != before || line.peer.is_ending();
+            moved |=
+                rang || decided || line.again || more || line.up.len() != before || line.peer.is_ending();
             line.blocked = matches!(turn, Turn::Blocked);
             line.again = more || matches!(turn, Turn::Again | Turn::Authenticate(_));
             if let Turn::Authenticate(connect) = turn {
-                self.authenticate(index, &connect);
+                line.asking = line.peer.ask(connect);
+            }
+            if let Some(connect) = line.peer.take_newcomer() {
+                line.asking = line.peer.ask(connect);
             }
             self.ring();
         }
@@ -307,21 +329,6 @@ impl World {
             moved = true;
         }
         moved
-    }
-
-    fn authenticate(&mut self, index: usize, connect: &Connect) {
-        let Some(policy) = self.policy.clone() else { return };
-        let line = &mut self.lines[index];
-        let info = Arc::clone(line.peer.info());
-        let mut verdict = policy.authenticate(ConnectRequest::new(&info, connect));
-        let mut context = std::task::Context::from_waker(Waker::noop());
-        match verdict.as_mut().poll(&mut context) {
-            std::task::Poll::Ready(Ok(identity)) => {
-                line.peer.allow(self.now, Box::new(connect.clone()), identity);
-            }
-            std::task::Poll::Ready(Err(refusal)) => line.peer.refuse(self.now, &refusal),
-            std::task::Poll::Pending => panic!("policies of the simulation decide at once"),
-        }
     }
 
     fn ring(&mut self) {
@@ -402,6 +409,7 @@ impl Line {
                     }
                 }
                 ClientEvent::Acknowledged { reason, .. } => self.seen.acks.push(reason),
+                ClientEvent::Auth(auth) => self.seen.auths.push(auth),
                 ClientEvent::SubAck(ack) => self.seen.reasons.extend(ack.reasons.iter()),
                 ClientEvent::UnsubAck(ack) => self.seen.reasons.extend(ack.reasons.iter()),
                 ClientEvent::Closed(closed) => {

@@ -257,12 +257,12 @@ fn subscriptions_are_bounded() {
 fn a_client_can_be_kicked() {
     let mut world = World::new();
     let client = world.join("c");
-    assert!(world.state.kick(&text("c"), ReasonCode::AdministrativeAction));
-    assert!(!world.state.kick(&text("nobody"), ReasonCode::AdministrativeAction));
+    assert!(world.state.kick(&text("c"), ReasonCode::AdministrativeAction.into()));
+    assert!(!world.state.kick(&text("nobody"), ReasonCode::AdministrativeAction.into()));
     world.ring();
     world.run();
     let Some(Closed::Peer(disconnect)) = world.closed(client) else { panic!() };
-    assert_eq!(disconnect.reason, ReasonCode::AdministrativeAction);
+    assert_eq!(disconnect.reason, ReasonCode::AdministrativeAction.into());
     assert_eq!(world.stats().sessions, 0);
 }
 

@@ -53,7 +53,7 @@ fn silence_and_violations_publish_the_will() {
     world.send_raw(rude, &[0xff, 0xff]);
     assert_eq!(world.texts(listener), ["will=rude"]);
     let kicked = world.connect(with_will(v5("c"), "will", "kicked", None));
-    world.state.kick(&text("c"), ReasonCode::AdministrativeAction);
+    world.state.kick(&text("c"), ReasonCode::AdministrativeAction.into());
     world.ring();
     world.run();
     assert!(!world.is_connected(kicked));

@@ -55,7 +55,7 @@ impl State {
             match self.sessions[slot].link.as_ref().map(|link| (link.kind, link.id)) {
                 // [MQTT-3.1.4-3]: the earlier connection must end, and first give back what is in flight.
                 Some((LinkKind::Network, _)) => {
-                    self.kick_slot(slot, ReasonCode::SessionTakenOver);
+                    self.kick_slot(slot, ReasonCode::SessionTakenOver.into());
                     self.sessions[slot].successors.push(Arc::clone(notify));
                     return Connecting::Wait;
                 }

@@ -29,6 +29,7 @@ use self::session::{LinkStatus, Session};
 use self::timers::Timers;
 use crate::config::Config;
 use crate::notify::Notify;
+use crate::policy::{Client, Refusal};
 use crate::stats::{Dropped, Stats};
 
 pub(crate) use connect::Connecting;
@@ -128,9 +129,18 @@ impl State {
     }
 
     /// Asks the connection of a client to end. Returns whether there is one.
-    pub(crate) fn kick(&mut self, client_id: &Str, reason: ReasonCode) -> bool {
+    pub(crate) fn kick(&mut self, client_id: &Str, refusal: Refusal) -> bool {
         let Some(&slot) = self.by_id.get(client_id) else { return false };
-        self.kick_slot(slot, reason)
+        self.kick_slot(slot, refusal)
+    }
+
+    /// A client has authenticated again.
+    pub(crate) fn renew(&mut self, key: ClientKey, client: &Arc<Client>) {
+        if self.current(key).is_some()
+            && let Some(link) = &mut self.sessions[key.slot].link
+        {
+            link.client = Some(Arc::clone(client));
+        }
     }
 
     /// Asks the connections of all clients to end.
@@ -138,15 +148,15 @@ impl State {
         let online: Vec<usize> =
             self.sessions.iter().filter(|(_, session)| session.is_online()).map(|(slot, _)| slot).collect();
         for slot in online {
-            self.kick_slot(slot, reason);
+            self.kick_slot(slot, reason.into());
         }
     }
 
     /// Why this connection must end, if it must.
-    pub(crate) fn kicked(&self, client: ClientKey) -> Option<ReasonCode> {
+    pub(crate) fn kicked(&self, client: ClientKey) -> Option<Refusal> {
         match self.current(client) {
-            Some(session) => session.link.as_ref()?.kick,
-            None => Some(ReasonCode::SessionTakenOver),
+            Some(session) => session.link.as_ref()?.kick.clone(),
+            None => Some(ReasonCode::SessionTakenOver.into()),
         }
     }
 
@@ -180,11 +190,11 @@ impl State {
         session.link.as_ref().filter(|link| link.id == client.link).map(|_| session)
     }
 
-    fn kick_slot(&mut self, slot: usize, reason: ReasonCode) -> bool {
+    fn kick_slot(&mut self, slot: usize, refusal: Refusal) -> bool {
         let Some(link) = self.sessions.get_mut(slot).and_then(|session| session.link.as_mut()) else {
             return false;
         };
-        link.kick.get_or_insert(reason);
+        link.kick.get_or_insert(refusal);
         link.status = LinkStatus::Woken;
         self.woken.push(slot);
         true

@@ -159,7 +159,7 @@ impl State {
                 *cause += 1;
                 if online {
                     debug_assert_eq!(self.config.overflow, Overflow::Disconnect);
-                    self.kick_slot(slot, ReasonCode::QuotaExceeded);
+                    self.kick_slot(slot, ReasonCode::QuotaExceeded.into());
                 }
             }
         }

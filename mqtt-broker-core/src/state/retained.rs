@@ -118,7 +118,13 @@ impl Cursor {
                     self.from = Bound::Excluded(topic.clone());
                     // [MQTT-3.3.1-8]: RETAIN is set, whatever the subscription says.
                     let message = Arc::clone(&kept.message);
-                    return Ok(Found::Message(Queued { message, ids: self.ids.clone(), qos, retain: true, group: 0 }));
+                    return Ok(Found::Message(Queued {
+                        message,
+                        ids: self.ids.clone(),
+                        qos,
+                        retain: true,
+                        group: 0,
+                    }));
                 }
             }
             if looked == SCAN || expired.is_some() {

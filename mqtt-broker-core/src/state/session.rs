@@ -12,13 +12,13 @@ use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use mqttkit_codec::{Instant, ReasonCode, Session as InFlight, Str, TopicFilter, Will};
+use mqttkit_codec::{Instant, Session as InFlight, Str, TopicFilter, Will};
 
 use super::handover::InFlightForGroups;
 use super::outbox::{Outbox, Room};
 use super::retained::Cursor;
 use crate::notify::Notify;
-use crate::policy::{Client, Limits};
+use crate::policy::{Client, Limits, Refusal};
 
 /// A session that never ends by itself.
 pub(super) const FOR_EVER: Duration = Duration::MAX;
@@ -63,7 +63,7 @@ pub(super) struct Link {
     /// How many QoS 1 and 2 messages the client takes at a time.
     pub(super) window: usize,
     /// Why the connection is to end.
-    pub(super) kick: Option<ReasonCode>,
+    pub(super) kick: Option<Refusal>,
     /// How much may wait for it.
     pub(super) room: Room,
     /// Who it is, of a client of the network.
