@@ -72,9 +72,12 @@ impl<R: Runtime> Patient<'_, R> {
         self.options.timeout.min(Duration::from_secs(2))
     }
 
-    /// The options of a probe: nothing in them is a secret.
+    /// The options of a probe: nothing in them is a secret that the server would see.
     fn stranger(&self) -> ConnectOptions {
-        ConnectOptions::new().timeout(self.patience()).limits(self.options.limits)
+        let mut options = ConnectOptions::new().timeout(self.patience()).limits(self.options.limits);
+        // The same way to the server, or it would be another server.
+        options.proxy = self.options.proxy.clone();
+        options
     }
 
     /// A URL that is none: the one that was probably meant is tried, and all others on its port.
@@ -147,6 +150,9 @@ impl<R: Runtime> Patient<'_, R> {
             Host::Ip(_) => return "an address needs no name".to_owned(),
             Host::Name(name) => name,
         };
+        if !matches!(self.options.proxy.of(endpoint), Ok(None)) {
+            return "left to the proxy".to_owned();
+        }
         let resolving = self.runtime.resolve(name, endpoint.port());
         match timeout(self.runtime, self.patience(), resolving).await {
             Ok(Ok(addresses)) => {
@@ -155,7 +161,7 @@ impl<R: Runtime> Patient<'_, R> {
                 list.truncate(8);
                 list.join(", ")
             }
-            _ => "left to the proxy".to_owned(),
+            _ => "found at the second try".to_owned(),
         }
     }
 
@@ -178,6 +184,7 @@ impl<R: Runtime> Patient<'_, R> {
                 };
                 (diagnosis, None)
             }
+            ConnectError::Proxy { proxy, error } => (Diagnosis::Proxy { proxy, error }, None),
             ConnectError::Tls(error) => self.explain_tls(endpoint, error).await,
             ConnectError::WebSocket(error) => self.explain_upgrade(endpoint, error).await,
             ConnectError::TimedOut { phase, .. } => match phase {

@@ -2,6 +2,9 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 #![cfg(all(feature = "tokio", feature = "aws-lc-rs"))]
 
+#[path = "support/proxy.rs"]
+mod proxy;
+
 use bytes::BytesMut;
 use mqttkit_ws_transport::doctor::{Diagnosis, Report, Speaks, Step, diagnose};
 use mqttkit_ws_transport::tls::{ClientAuth, ClientTls, ServerTls};
@@ -451,4 +454,24 @@ async fn probes_tell_no_secrets() {
     }
     assert_eq!(with_secret, 1, "the attempt itself carries the header");
     assert!(total > 4 && total < 30, "{total}");
+}
+
+/// Whoever looks around goes the same way, else it would be another server.
+#[tokio::test]
+async fn probes_go_through_the_proxy_too() {
+    let port = broker(Scheme::Ws, AcceptOptions::new().path("/ws"), ACCEPTED).await;
+    let fake = proxy::FakeProxy::start(Some(("user", "secret")), ([127, 0, 0, 1], port).into()).await;
+    let url = "ws://broker.inside.invalid:7/mqtt";
+    let via = |login: &str| {
+        let url = format!("http://{login}{}", fake.address);
+        ConnectOptions::new().proxy(url.parse::<mqttkit_ws_transport::Proxy>().unwrap())
+    };
+    let report = ask(url, &via("user:secret@")).await;
+    assert_eq!(report.suggestion(), Some("ws://broker.inside.invalid:7/ws"), "{report}");
+    let report = ask(url, &via("")).await;
+    assert!(matches!(report.diagnosis(), Some(Diagnosis::Proxy { .. })), "{report}");
+    assert_eq!((report.exit_code(), report.failed_step()), (55, Some(Step::Tcp)));
+    let closed = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    let gone = format!("http://{closed}").parse::<mqttkit_ws_transport::Proxy>().unwrap();
+    assert_eq!(ask(url, &ConnectOptions::new().proxy(gone)).await.exit_code(), 33);
 }

@@ -14,7 +14,7 @@ use mqttkit_ws_transport::{ConnectOptions, TokioRuntime};
 /// Exit codes: 0 all is well, 1 another failure, 2 wrong arguments of this program;
 /// 10 the URL;
 /// 20 the name is not found;
-/// 30 refused, 31 unreachable, 32 nobody answers;
+/// 30 refused, 31 unreachable, 32 nobody answers, 33 no way through the proxy;
 /// 40 TLS, 41 certificate for another name, 42 expired, 43 not yet valid, 44 unknown issuer,
 /// 45 client certificate required, 46 client certificate refused, 47 TLS to a plain port, 48 plain to a TLS port;
 /// 50 upgrade, 51 wrong path, 52 sub-protocol, 53 redirect, 54 credentials or permission (401, 403),
@@ -58,7 +58,7 @@ async fn main() -> ExitCode {
 }
 
 async fn examine(arguments: Arguments) -> Result<Report, String> {
-    let mut options = ConnectOptions::new().timeout(Duration::from_secs(arguments.timeout));
+    let mut options = ConnectOptions::new().timeout(Duration::from_secs(arguments.timeout)).proxy_from_env();
     for (name, value) in arguments.header {
         options = options.header(name, value);
     }

@@ -29,7 +29,7 @@ pub struct ConnectOptions {
     pub(crate) ws: WsOptions,
     /// The name that TLS asks for and checks in place of the URL's host. Default `None`: the URL's.
     pub server_name: Option<Host>,
-    pub(super) proxy: ProxyChoice,
+    pub(crate) proxy: ProxyChoice,
     /// Given, or made of the default roots at the first need and then shared by all clones.
     #[cfg(feature = "tls")]
     tls: Arc<OnceLock<Arc<rustls::ClientConfig>>>,

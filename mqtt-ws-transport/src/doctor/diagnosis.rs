@@ -2,6 +2,7 @@
 
 use crate::connect::{ConnectError, Phase};
 use crate::error::LinkError;
+use crate::proxy::ProxyError;
 use crate::tls::TlsError;
 use crate::url::{Scheme, UrlError};
 use crate::ws::HandshakeError;
@@ -65,6 +66,13 @@ pub enum Diagnosis {
     TimedOut {
         /// The step.
         phase: Phase,
+    },
+    /// There is no way through the proxy.
+    Proxy {
+        /// The proxy, without credentials.
+        proxy: String,
+        /// Why not.
+        error: ProxyError,
     },
     /// TLS to a port that speaks without.
     TlsToPlainPort {
@@ -190,7 +198,8 @@ pub enum Diagnosis {
 }
 
 impl Diagnosis {
-    /// A stable number of the cause, the exit code of the `doctor` program. 10 is the URL, 20 the name, 30 to 32 TCP,
+    /// A stable number of the cause, the exit code of the `doctor` program. 10 is the URL, 20 the name, 30 to 33 TCP and
+    /// the proxy,
     /// 40 to 48 TLS, 50 to 59 the upgrade, 60 to 63 MQTT; 0, 1 and 2 are left to success, failure and usage.
     pub fn code(&self) -> u8 {
         match self {
@@ -199,6 +208,8 @@ impl Diagnosis {
             Self::Refused { .. } => 30,
             Self::Unreachable { .. } => 31,
             Self::TimedOut { .. } => 32,
+            Self::Proxy { error: ProxyError::AuthenticationRequired { .. }, .. } => 55,
+            Self::Proxy { .. } => 33,
             Self::Tls(_) => 40,
             Self::WrongName { .. } => 41,
             Self::Expired { .. } => 42,
@@ -232,6 +243,7 @@ impl Diagnosis {
             Self::Tls(error) | Self::ClientCertificateRefused(error) => return error.hint(),
             Self::Upgrade(error) => return error.hint(),
             Self::Other(error) => return error.hint(),
+            Self::Proxy { error, .. } => return error.hint(),
             Self::WrongName { names, .. } if !names.is_empty() => {
                 return format!("Connect to {}, or have a certificate made for this host", names.join(" or "));
             }
@@ -397,6 +409,7 @@ impl fmt::Display for Diagnosis {
                 f.write_str("the server closed the connection instead of answering CONNECT")
             }
             Self::ConnectUnanswered { .. } => f.write_str("the server does not answer CONNECT"),
+            Self::Proxy { proxy, error } => write!(f, "{proxy}: {error}"),
             Self::Other(error) => error.fmt(f),
         }
     }
@@ -410,6 +423,7 @@ impl std::error::Error for Diagnosis {
             Self::Tls(error) | Self::ClientCertificateRefused(error) => Some(error),
             Self::Upgrade(error) => Some(error),
             Self::ConnectUnanswered { error, .. } => error.as_ref().map(|error| error as _),
+            Self::Proxy { error, .. } => Some(error),
             Self::Other(error) => Some(error),
             _ => None,
         }
