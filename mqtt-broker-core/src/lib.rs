@@ -75,6 +75,7 @@ mod house;
 mod keeper;
 mod listener;
 mod local;
+mod mount;
 mod notify;
 mod peer;
 mod policy;
@@ -89,6 +90,7 @@ pub use broker::{Broker, Builder, ServeError};
 pub use config::{Config, Overflow, SharedStrategy};
 pub use listener::{Listen, ListenError, Listening};
 pub use local::{LocalClient, LocalError};
+pub use mount::Mount;
 pub use policy::{
     Acl, AclError, AclProblem, Action, Admission, AllowAll, BoxFuture, CertificateIdentity, CertificateName,
     Chain, Client, ConnectRequest, Decision, Exchange, Identity, Limits, Policy, Refusal,
