@@ -109,6 +109,10 @@ pub struct Config {
     /// Subscriptions of one session. One more is refused with 0x97. Default 100,000.
     pub max_subscriptions: usize,
 
+    /// How often the broker publishes what has changed of its figures, below `$SYS/broker/`: retained messages, which
+    /// count among the others. Not more often than every 100 ms. Default `None`: it does not.
+    pub sys_interval: Option<Duration>,
+
     /// Retained messages. One more is delivered but not retained, and counted. Default 1,000,000.
     pub max_retained_messages: usize,
     /// Bytes of retained messages, counted as in [`outbox_bytes`](Self::outbox_bytes). A message beyond it is
@@ -184,6 +188,7 @@ impl Default for Config {
             max_sessions: 1_000_000,
             session_expiry: Duration::from_secs(30 * 24 * 60 * 60),
             max_subscriptions: 100_000,
+            sys_interval: None,
             max_retained_messages: 1_000_000,
             max_retained_bytes: 256 << 20,
         }

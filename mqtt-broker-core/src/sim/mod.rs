@@ -12,6 +12,7 @@ mod policy;
 mod retained;
 mod sessions;
 mod shared;
+mod sys;
 mod violations;
 mod wills;
 

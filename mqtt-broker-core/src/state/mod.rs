@@ -7,12 +7,14 @@ mod connect;
 mod deliver;
 mod group;
 mod handover;
+mod list;
 mod outbox;
 mod publish;
 mod retained;
 mod router;
 mod session;
 mod subscribe;
+mod sys;
 mod timers;
 
 use std::collections::HashMap;
@@ -26,6 +28,7 @@ use self::publish::Delivery;
 use self::retained::Retained;
 use self::router::Router;
 use self::session::{LinkStatus, Session};
+use self::sys::Sys;
 use self::timers::Timers;
 use crate::config::Config;
 use crate::notify::Notify;
@@ -67,6 +70,7 @@ pub(crate) struct State {
     matches: Vec<Delivery>,
     groups: Vec<usize>,
     random: Random,
+    sys: Sys,
 }
 
 #[derive(Debug, Default)]
@@ -98,16 +102,19 @@ impl State {
             matches: Vec::new(),
             groups: Vec::new(),
             random: Random::new(seed),
+            sys: Sys::default(),
         }
     }
 
-    /// When [`handle_timeout`](Self::handle_timeout) has something to do: a delayed will, the end of a session.
+    /// When [`handle_timeout`](Self::handle_timeout) has something to do: a delayed will, the end of a session,
+    /// figures to publish.
     pub(crate) fn poll_timeout(&self) -> Option<Instant> {
-        self.timers.next()
+        [self.timers.next(), self.sys_timeout()].into_iter().flatten().min()
     }
 
     /// Publishes the wills and ends the sessions whose time has come.
     pub(crate) fn handle_timeout(&mut self, now: Instant) {
+        self.handle_sys(now);
         while let Some(slot) = self.timers.pop(now) {
             let session = &mut self.sessions[slot];
             let ends = session.expires_at.is_some_and(|at| at <= now);
