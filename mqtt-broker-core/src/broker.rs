@@ -23,7 +23,7 @@ use crate::policy::{Policy, Refusal};
 use crate::runtime::AnyRuntime;
 use crate::scratch;
 use crate::state::State;
-use crate::stats::Stats;
+use crate::stats::{ClientInfo, Stats};
 
 /// An MQTT broker. A cheap handle: clones are the same broker.
 ///
@@ -206,6 +206,18 @@ impl Broker {
         Ok(self.inner.with_state(|state| state.kick(&client_id, refusal)))
     }
 
+    /// All sessions, in no order. It is made part by part, so that clients do not wait for it; who comes or goes
+    /// meanwhile may be missing.
+    pub fn clients(&self) -> Vec<ClientInfo> {
+        let now = self.inner.now();
+        let mut list = Vec::new();
+        let mut next = Some(0);
+        while let Some(start) = next {
+            next = self.inner.with_state(|state| state.list(now, start, LISTED, &mut list));
+        }
+        list
+    }
+
     /// The counters.
     pub fn stats(&self) -> Stats {
         let mut stats = Stats {
@@ -240,6 +252,9 @@ impl Broker {
         false
     }
 }
+
+/// How many sessions are listed under one lock.
+const LISTED: usize = 1_000;
 
 /// How long tasks get to end that were told to end at once.
 const CUT: Duration = Duration::from_millis(200);

@@ -97,7 +97,7 @@ pub use policy::{
 };
 #[cfg(feature = "passwords")]
 pub use policy::{Job, PasswordError, PasswordFile, hash_password, set_password};
-pub use stats::{Dropped, Stats};
+pub use stats::{ClientInfo, Dropped, Stats};
 
 /// The words of MQTT in the public interface.
 pub use mqttkit_codec::{

@@ -1,5 +1,12 @@
 //! `Stats`: what the broker counts, and for every message that is dropped the cause.
 
+use std::sync::Arc;
+use std::time::Duration;
+
+use mqttkit_codec::Str;
+
+use crate::policy::Client;
+
 /// A snapshot of the broker's counters.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
@@ -26,6 +33,23 @@ pub struct Stats {
     pub dropped: Dropped,
     /// Messages that should have been retained and were not, for lack of room, since the start.
     pub retained_refused: u64,
+}
+
+/// A session, and its client if that is connected.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct ClientInfo {
+    /// The client identifier.
+    pub client_id: Str,
+    /// How long it has been connected; `None` for a session that waits for its client.
+    pub connected_for: Option<Duration>,
+    /// Who it is: identity, version, address, HTTP request, certificate. `None` for a session that waits for its
+    /// client, and for a client within the process.
+    pub client: Option<Arc<Client>>,
+    /// Subscriptions now.
+    pub subscriptions: usize,
+    /// Messages that wait in its outbox now.
+    pub waiting: usize,
 }
 
 /// Deliveries that did not happen. One message may count several times, once for each client it was for.

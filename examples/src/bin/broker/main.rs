@@ -1,6 +1,8 @@
 //! A broker on TCP and WebSocket, with a page to try it: what the crates make together.
 
+mod access;
 mod page;
+mod passwd;
 mod settings;
 
 use std::net::SocketAddr;
@@ -20,7 +22,11 @@ const SHUTDOWN: Duration = Duration::from_millis(1500);
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    match run().await {
+    let done = match passwd::run() {
+        Some(done) => done,
+        None => run().await,
+    };
+    match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(problem) => {
             eprintln!("broker: {problem}");
@@ -34,13 +40,22 @@ async fn run() -> Result<(), String> {
     let config = config(&settings);
     let tls = tls(&settings)?;
     let listeners = listeners(&settings, &config, tls.as_ref())?;
+    let access = access::Access::open(&settings)?;
+    if settings.check_config {
+        return Ok(());
+    }
     let mut stop = Stop::new()?;
     if let Some(tls) = tls {
         let hangup =
             signal(SignalKind::hangup()).map_err(|error| format!("cannot wait for signals: {error}"))?;
         tokio::spawn(reload_on(hangup, tls));
     }
-    let broker = Broker::builder().config(config).build();
+    if let Some(users) = access.users.clone() {
+        let hangup =
+            signal(SignalKind::hangup()).map_err(|error| format!("cannot wait for signals: {error}"))?;
+        tokio::spawn(access::reload_on(hangup, users));
+    }
+    let broker = access.give(Broker::builder().config(config)).build();
     let mut page = None;
     for (scheme, address, options) in listeners {
         let flag = flag(scheme);

@@ -46,6 +46,19 @@ pub(crate) struct Settings {
     /// Save that certificate, as PEM, so that clients can be told to trust it
     #[arg(long, value_name = "FILE", requires = "tls_self_signed")]
     pub(crate) write_cert: Option<PathBuf>,
+    /// Let in only users in this file of NAME:HASH, which "broker passwd FILE USER" makes; read again at SIGHUP
+    #[arg(long, value_name = "FILE")]
+    pub(crate) password_file: Option<PathBuf>,
+    /// Let clients do only what the rules in this file allow; they are described at the broker's `Acl`
+    #[arg(long, value_name = "FILE")]
+    pub(crate) acl_file: Option<PathBuf>,
+    /// Take the common name of the client's certificate as its user name, before any password
+    #[arg(long)]
+    pub(crate) certificate_identity: bool,
+    /// Say what is wrong with the configuration, or nothing, and do nothing else
+    #[arg(long)]
+    #[serde(skip)]
+    pub(crate) check_config: bool,
     /// Read these options, without the dashes, and the table "limits" from a TOML file; the command line wins
     #[arg(long, value_name = "FILE")]
     #[serde(skip)]
@@ -174,6 +187,10 @@ impl Settings {
             client_crl: self.client_crl.or(file.client_crl),
             tls_self_signed,
             write_cert: self.write_cert.or(file.write_cert),
+            password_file: self.password_file.or(file.password_file),
+            acl_file: self.acl_file.or(file.acl_file),
+            certificate_identity: self.certificate_identity || file.certificate_identity,
+            check_config: self.check_config,
             config: self.config,
             limits: file.limits,
         }
@@ -192,13 +209,15 @@ mod tests {
     #[test]
     fn the_command_line_wins_over_the_file() {
         let file: Settings = toml::from_str(
-            "tcp = \"127.0.0.1:1\"\nws = 2\ntls-self-signed = true\n[limits]\nmax-packet-size = 1000\n",
+            "tcp = \"127.0.0.1:1\"\nws = 2\ntls-self-signed = true\npassword-file = \"users\"\nacl-file = \"other\"\n[limits]\nmax-packet-size = 1000\n",
         )
         .unwrap();
-        let line = Settings::parse_from(["broker", "--tcp", "off"]);
+        let line = Settings::parse_from(["broker", "--tcp", "off", "--acl-file", "rules"]);
         let settings = line.over(file);
         assert!(matches!(settings.tcp, Some(Bind::Off)));
         assert_eq!(settings.ws.unwrap().address(), Some("0.0.0.0:2".parse().unwrap()));
+        assert_eq!(settings.password_file, Some("users".into()));
+        assert_eq!(settings.acl_file, Some("rules".into()));
         assert!(settings.tls_self_signed);
         assert_eq!(settings.limits.max_packet_size, Some(1000));
     }
