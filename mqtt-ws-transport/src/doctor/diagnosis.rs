@@ -199,8 +199,7 @@ pub enum Diagnosis {
 
 impl Diagnosis {
     /// A stable number of the cause, the exit code of the `doctor` program. 10 is the URL, 20 the name, 30 to 33 TCP and
-    /// the proxy,
-    /// 40 to 48 TLS, 50 to 59 the upgrade, 60 to 63 MQTT; 0, 1 and 2 are left to success, failure and usage.
+    /// the proxy, 40 to 48 TLS, 50 to 59 the upgrade, 60 to 62 MQTT; 0, 1 and 2 are left to success, failure and usage.
     pub fn code(&self) -> u8 {
         match self {
             Self::Url(_) => 10,
@@ -208,8 +207,6 @@ impl Diagnosis {
             Self::Refused { .. } => 30,
             Self::Unreachable { .. } => 31,
             Self::TimedOut { .. } => 32,
-            Self::Proxy { error: ProxyError::AuthenticationRequired { .. }, .. } => 55,
-            Self::Proxy { .. } => 33,
             Self::Tls(_) => 40,
             Self::WrongName { .. } => 41,
             Self::Expired { .. } => 42,
@@ -224,7 +221,9 @@ impl Diagnosis {
             Self::SubprotocolRefused { .. } | Self::SubprotocolUnanswered => 52,
             Self::Redirect { .. } => 53,
             Self::Unauthorized { .. } | Self::Forbidden { .. } => 54,
-            Self::ProxyAuthentication => 55,
+            Self::ProxyAuthentication
+            | Self::Proxy { error: ProxyError::AuthenticationRequired { .. }, .. } => 55,
+            Self::Proxy { .. } => 33,
             Self::ServerError { .. } => 56,
             Self::Page { .. } => 57,
             Self::WebSocketToMqttPort => 58,
