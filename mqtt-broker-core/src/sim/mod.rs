@@ -6,6 +6,7 @@
 mod aliases;
 mod authentication;
 mod capabilities;
+mod chaos;
 mod messages;
 mod overflow;
 mod policy;
@@ -41,6 +42,10 @@ pub(crate) struct World {
     config: Arc<Config>,
     policy: Option<Arc<dyn Policy>>,
     lines: Vec<Line>,
+    /// Bytes that move at a time.
+    chunk: usize,
+    /// Nothing happens by itself: the test takes the turns.
+    by_hand: bool,
 }
 
 /// A connection: both ends and the bytes between.
@@ -95,7 +100,7 @@ impl World {
         let state = State::new(Arc::clone(&config), "sim".into(), 1);
         // Not zero, so that a time that was never set shows.
         let now = Instant::new(Duration::from_secs(1_000));
-        Self { now, state, config, policy: None, lines: Vec::new() }
+        Self { now, state, config, policy: None, lines: Vec::new(), chunk: usize::MAX, by_hand: false }
     }
 
     pub(crate) fn set_policy(&mut self, policy: impl Policy) {
@@ -257,6 +262,9 @@ impl World {
 
     /// Moves bytes and events until nothing moves.
     pub(crate) fn run(&mut self) {
+        if self.by_hand {
+            return;
+        }
         for _ in 0..100_000 {
             let mut moved = false;
             for index in 0..self.lines.len() {
@@ -270,13 +278,14 @@ impl World {
     }
 
     fn turn(&mut self, index: usize) -> bool {
-        let now = self.now;
+        let (now, chunk) = (self.now, self.chunk);
         let line = &mut self.lines[index];
         let mut moved = false;
         // From the client to the broker. A line that is not read holds a little and then fills up.
         let out = line.client.transmit();
         if out.has_remaining() && !line.cut {
-            line.up.put(out);
+            let count = out.remaining().min(chunk);
+            line.up.put(out.take(count));
             moved = true;
         }
         let came = !line.up.is_empty() && line.peer.takes_input();
@@ -303,7 +312,7 @@ impl World {
         let line = &mut self.lines[index];
         let room = if line.stalled { 4096usize.saturating_sub(line.down.len()) } else { usize::MAX };
         let out = line.peer.transmit();
-        let count = out.remaining().min(room);
+        let count = out.remaining().min(room).min(chunk);
         if count > 0 && !line.cut {
             line.down.put(out.take(count));
             line.seen.bytes += count;

@@ -149,6 +149,12 @@ impl State {
         Next::Message(message, origin)
     }
 
+    /// The messages in the longest queue.
+    #[cfg(test)]
+    pub(crate) fn longest_queue(&self) -> usize {
+        self.sessions.iter().map(|(_, session)| session.outbox.len()).max().unwrap_or(0)
+    }
+
     fn drained(&mut self, client: ClientKey, drained: Drained) -> Drained {
         if let Some(session) = self.sessions.get_mut(client.slot)
             && let Some(link) = session.link.as_mut().filter(|link| link.id == client.link)
