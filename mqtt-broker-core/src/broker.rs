@@ -14,6 +14,7 @@ use mqttkit_ws_transport::{Link, PeerInfo, Runtime, Signpost};
 
 use crate::config::Config;
 use crate::connection;
+use crate::events::Events;
 use crate::house::{House, Member, Seat};
 use crate::keeper;
 use crate::listener::{Listen, ListenError, Listening};
@@ -204,6 +205,17 @@ impl Broker {
         let client_id = Str::try_from(client_id)?;
         let refusal = reason.into();
         Ok(self.inner.with_state(|state| state.kick(&client_id, refusal)))
+    }
+
+    /// Watches what happens from now on: clients that come and go, subscriptions, messages that are dropped. It has
+    /// room for `capacity` events; see [`Events`]. While nobody watches it costs nothing.
+    pub fn events(&self, capacity: usize) -> Events {
+        self.inner.with_state(|state| state.observe(capacity, false))
+    }
+
+    /// The same with every message that is published.
+    pub fn events_with_messages(&self, capacity: usize) -> Events {
+        self.inner.with_state(|state| state.observe(capacity, true))
     }
 
     /// All sessions, in no order. It is made part by part, so that clients do not wait for it; who comes or goes

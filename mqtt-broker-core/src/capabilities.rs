@@ -26,7 +26,7 @@ impl Capabilities {
     }
 
     /// Says what there is not. What there is needs no words.
-    pub(crate) fn announce(&self, mut connack: ConnAck) -> ConnAck {
+    pub(crate) fn announce(self, mut connack: ConnAck) -> ConnAck {
         let mut properties = connack.properties;
         if self.maximum_qos < QoS::ExactlyOnce {
             // [MQTT-3.2.2-9]
@@ -49,18 +49,18 @@ impl Capabilities {
     }
 
     /// A will that could not be published keeps its client out. [MQTT-3.2.2-12], [MQTT-3.2.2-13]
-    pub(crate) fn check_will(&self, connect: &Connect) -> Result<(), ReasonCode> {
+    pub(crate) fn check_will(self, connect: &Connect) -> Result<(), ReasonCode> {
         connect.will.as_ref().map_or(Ok(()), |will| self.check(will.qos, will.retain))
     }
 
     /// A message that is beyond what the client was told ends the connection.
-    pub(crate) fn check_publish(&self, message: &Message) -> Result<(), ReasonCode> {
+    pub(crate) fn check_publish(self, message: &Message) -> Result<(), ReasonCode> {
         self.check(message.qos, message.retain)
     }
 
     /// The same for subscriptions. A client of MQTT 3 could not be told: its filters are refused one by one, by
     /// [`check_filter`](Self::check_filter).
-    pub(crate) fn check_subscribe(&self, subscribe: &Subscribe) -> Result<(), ReasonCode> {
+    pub(crate) fn check_subscribe(self, subscribe: &Subscribe) -> Result<(), ReasonCode> {
         if !self.identifiers && subscribe.properties.subscription_identifier().is_some() {
             return Err(ReasonCode::SubscriptionIdentifiersNotSupported);
         }
@@ -70,7 +70,7 @@ impl Capabilities {
         subscribe.subscriptions.iter().try_for_each(|subscription| self.check_filter(&subscription.filter))
     }
 
-    pub(crate) fn check_filter(&self, filter: &TopicFilter) -> Result<(), ReasonCode> {
+    pub(crate) fn check_filter(self, filter: &TopicFilter) -> Result<(), ReasonCode> {
         if !self.shared && filter.is_shared() {
             return Err(ReasonCode::SharedSubscriptionsNotSupported);
         }
@@ -80,7 +80,7 @@ impl Capabilities {
         Ok(())
     }
 
-    fn check(&self, qos: QoS, retain: bool) -> Result<(), ReasonCode> {
+    fn check(self, qos: QoS, retain: bool) -> Result<(), ReasonCode> {
         if qos > self.maximum_qos {
             return Err(ReasonCode::QoSNotSupported);
         }

@@ -71,6 +71,7 @@ mod broker;
 mod capabilities;
 mod config;
 mod connection;
+mod events;
 mod house;
 mod keeper;
 mod listener;
@@ -88,6 +89,7 @@ mod stats;
 
 pub use broker::{Broker, Builder, ServeError};
 pub use config::{Config, Overflow, SharedStrategy};
+pub use events::{DropCause, Event, Events};
 pub use listener::{Listen, ListenError, Listening};
 pub use local::{LocalClient, LocalError};
 pub use mount::Mount;

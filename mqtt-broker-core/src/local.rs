@@ -147,7 +147,7 @@ impl Drop for LocalClient {
         let now = self.inner.now();
         let closed = Closed::Local(ReasonCode::NORMAL_DISCONNECTION);
         self.inner.with_state(|state| {
-            state.disconnected(now, self.key, InFlight::new(), InFlightForGroups::new(), &closed)
+            state.disconnected(now, self.key, InFlight::new(), InFlightForGroups::new(), &closed);
         });
     }
 }

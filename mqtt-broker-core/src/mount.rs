@@ -175,7 +175,9 @@ impl<S: ByteStream> ByteStream for Upgraded<S> {
     ) -> Poll<io::Result<usize>> {
         match &self.connection {
             Connection::Here(_) => ready!(self.poll_connection(cx))?.poll_write_vectored(cx, slices),
-            _ => self.poll_write(cx, slices.iter().find(|slice| !slice.is_empty()).map_or(&[], |slice| slice)),
+            _ => {
+                self.poll_write(cx, slices.iter().find(|slice| !slice.is_empty()).map_or(&[], |slice| slice))
+            }
         }
     }
 

@@ -10,6 +10,7 @@ use super::handover::InFlightForGroups;
 use super::outbox::Room;
 use super::session::{FOR_EVER, Link, LinkKind, LinkStatus, Session};
 use super::{ClientKey, State};
+use crate::events::Event;
 use crate::notify::Notify;
 use crate::policy::Client;
 
@@ -146,6 +147,8 @@ impl State {
         session.in_flight = in_flight;
         session.for_groups = for_groups;
         self.counters.clients -= 1;
+        self.observers
+            .emit(|| Event::Disconnected { client_id: session.client_id.clone(), cause: closed.clone() });
         self.successors.append(&mut session.successors);
         if let Closed::Peer(disconnect) = closed {
             // [MQTT-3.14.4-3]: 0x04 is the goodbye that keeps the will.
@@ -231,6 +234,11 @@ impl State {
         session.link = Some(Link { id, notify, kind, status, window, kick: None, room, client, since });
         self.timers.set(slot, old, None);
         self.counters.clients += 1;
+        let session = &self.sessions[slot];
+        self.observers.emit(|| Event::Connected {
+            client_id: session.client_id.clone(),
+            client: session.link.as_ref().and_then(|link| link.client.clone()),
+        });
         id
     }
 

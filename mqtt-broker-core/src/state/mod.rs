@@ -31,6 +31,7 @@ use self::session::{LinkStatus, Session};
 use self::sys::Sys;
 use self::timers::Timers;
 use crate::config::Config;
+use crate::events::{Events, Observers};
 use crate::notify::Notify;
 use crate::policy::{Client, Refusal};
 use crate::stats::{Dropped, Stats};
@@ -70,6 +71,7 @@ pub(crate) struct State {
     matches: Vec<Delivery>,
     groups: Vec<usize>,
     random: Random,
+    observers: Observers,
     sys: Sys,
 }
 
@@ -101,6 +103,7 @@ impl State {
             successors: Vec::new(),
             matches: Vec::new(),
             groups: Vec::new(),
+            observers: Observers::default(),
             random: Random::new(seed),
             sys: Sys::default(),
         }
@@ -177,6 +180,12 @@ impl State {
             }
         }
         bells.append(&mut self.successors);
+        self.observers.take_bells(bells);
+    }
+
+    /// Somebody watches from now on.
+    pub(crate) fn observe(&mut self, capacity: usize, messages: bool) -> Events {
+        self.observers.observe(capacity, messages)
     }
 
     /// Adds what the state counts.

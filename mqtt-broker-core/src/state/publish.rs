@@ -10,6 +10,7 @@ use super::router::{Match, Wish};
 use super::session::{LinkKind, Session};
 use super::{ClientKey, State};
 use crate::config::Overflow;
+use crate::events::{DropCause, Event};
 
 /// One session that a publication is for, and how it gets it.
 #[derive(Debug)]
@@ -62,6 +63,10 @@ impl State {
         }
         self.sequence += 1;
         self.counters.published += 1;
+        if self.observers.wants_messages() {
+            self.observers
+                .emit(|| Event::Published { topic: message.topic.detached(), size: message.payload.len() });
+        }
         let routed = Routed::new(message, now);
         if routed.message.retain {
             let room =
@@ -148,6 +153,16 @@ impl State {
             (true, QoS::AtMostOnce) => &mut dropped.slow_qos0,
             (true, _) => &mut dropped.slow,
         };
+        let count = match pushed {
+            Pushed::Queued => 0,
+            Pushed::Displaced(count) => count,
+            Pushed::Dropped | Pushed::Overrun => 1,
+        };
+        if count > 0 && self.observers.is_watched() {
+            let client_id = session.client_id.clone();
+            let cause = if online { DropCause::Slow } else { DropCause::Offline };
+            self.observers.emit(|| Event::Dropped { client_id, cause, count });
+        }
         match pushed {
             Pushed::Queued => self.wake(slot),
             Pushed::Displaced(count) => {

@@ -104,16 +104,15 @@ impl Router {
     }
 
     fn join(&mut self, filter: &TopicFilter, slot: usize, wish: Wish) -> bool {
-        let index = match self.by_name.get(filter) {
-            Some(&index) => index,
-            None => {
-                let serial = self.new_serial();
-                let index = self.groups.insert(Group::new(serial));
-                self.by_name.insert(filter.clone(), index);
-                self.by_serial.insert(serial, index);
-                self.filters.insert(filter.pattern(), Target::Group(index), NO_WISH);
-                index
-            }
+        let index = if let Some(&index) = self.by_name.get(filter) {
+            index
+        } else {
+            let serial = self.new_serial();
+            let index = self.groups.insert(Group::new(serial));
+            self.by_name.insert(filter.clone(), index);
+            self.by_serial.insert(serial, index);
+            self.filters.insert(filter.pattern(), Target::Group(index), NO_WISH);
+            index
         };
         self.groups[index].join(slot, wish)
     }

@@ -4,6 +4,8 @@ use std::num::NonZeroU32;
 
 use mqttkit_codec::{ReasonCode, RetainHandling, Subscription, TopicFilter};
 
+use crate::events::Event;
+
 use super::outbox::Ids;
 use super::publish::levels;
 use super::retained::Cursor;
@@ -55,6 +57,11 @@ impl State {
             session.cursors.retain(|cursor| cursor.filter != filter);
             session.cursors.push_back(Cursor::new(filter, self.sequence, options.qos, Ids::new(id)));
         }
+        self.observers.emit(|| Event::Subscribed {
+            client_id: session.client_id.clone(),
+            filter: subscription.filter.detached(),
+            qos: options.qos,
+        });
         ReasonCode::granted(options.qos)
     }
 
@@ -68,6 +75,8 @@ impl State {
         if !session.subscriptions.remove(filter) {
             return ReasonCode::NoSubscriptionExisted;
         }
+        self.observers
+            .emit(|| Event::Unsubscribed { client_id: session.client_id.clone(), filter: filter.detached() });
         self.router.remove(filter, client.slot);
         ReasonCode::Success
     }

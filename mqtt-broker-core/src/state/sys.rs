@@ -48,14 +48,10 @@ impl State {
         self.sys.next = Some(now + interval.max(SHORTEST));
         let mut stats = Stats::default();
         self.stats(&mut stats);
-        let started = match self.sys.started {
-            Some(started) => started,
-            None => {
-                self.sys.started = Some(now);
-                self.say(now, "$SYS/broker/version", concat!("mqttkit ", env!("CARGO_PKG_VERSION")).into());
-                now
-            }
-        };
+        if self.sys.started.is_none() {
+            self.say(now, "$SYS/broker/version", concat!("mqttkit ", env!("CARGO_PKG_VERSION")).into());
+        }
+        let started = *self.sys.started.get_or_insert(now);
         self.say(now, "$SYS/broker/uptime", format!("{} seconds", (now - started).as_secs()));
         self.sys.said.resize(FIGURES.len(), None);
         for (index, (topic, figure)) in FIGURES.into_iter().enumerate() {
