@@ -13,7 +13,9 @@ use core::num::NonZeroU32;
 
 use bytes::{BufMut, Bytes, BytesMut};
 
-use crate::error::{DecodeCause, EncodeError};
+#[cfg(feature = "serde")]
+use crate::error::DecodeCause;
+use crate::error::EncodeError;
 use crate::field::Field;
 use crate::text::Str;
 use crate::wire::{self, MAX_VARINT, Read, Reader, Varint, field_len, peek_varint, varint_len};
