@@ -13,8 +13,6 @@ use core::num::NonZeroU32;
 
 use bytes::{BufMut, Bytes, BytesMut};
 
-#[cfg(feature = "serde")]
-use crate::error::DecodeCause;
 use crate::error::EncodeError;
 use crate::field::Field;
 use crate::text::Str;
@@ -127,7 +125,7 @@ impl<P: PropertySet> Properties<P> {
 
     /// Properties as they stand on the wire, without the length in front. An error comes with the property's name.
     #[cfg(feature = "serde")]
-    pub(crate) fn from_raw(raw: Bytes) -> Result<Self, (&'static str, DecodeCause)> {
+    pub(crate) fn from_raw(raw: Bytes) -> Result<Self, (&'static str, crate::error::DecodeCause)> {
         match validate(&raw, P::PLACE) {
             Ok(present) => Ok(Self { raw, present, set: PhantomData }),
             Err(Invalid { cause, id, .. }) => Err((name(id), cause)),
