@@ -85,11 +85,13 @@ impl Policy for Hotel {
             Some("elsewhere") => Err(Refusal::redirect("other.example:1883", true)),
             Some("unknown") => Err(Refusal::unknown()),
             Some(name) => {
-                let mut limits = Limits::default();
-                limits.max_subscriptions = Some(2);
-                limits.session_expiry = Some(Duration::from_secs(5));
-                limits.outbox_messages = Some(3);
-                limits.valid_for = (name == "token").then(|| Duration::from_secs(60));
+                let limits = Limits {
+                    max_subscriptions: Some(2),
+                    session_expiry: Some(Duration::from_secs(5)),
+                    outbox_messages: Some(3),
+                    valid_for: (name == "token").then(|| Duration::from_secs(60)),
+                    ..Limits::default()
+                };
                 let room = TopicName::try_from(format!("t/{name}")).unwrap();
                 Ok(Admission::new(Identity::named(name)).with_limits(limits).with_mount_point(&room))
             }

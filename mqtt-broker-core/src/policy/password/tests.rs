@@ -131,7 +131,9 @@ fn work_waits_in_a_bounded_queue_and_is_left_undone_when_nobody_waits() {
     let mut first = waiting.remove(0);
     waiting.truncate(1);
     let jobs: Vec<Job> = started.lock().unwrap().drain(..).collect();
-    jobs.into_iter().for_each(|job| job());
+    for job in jobs {
+        job();
+    }
     assert_eq!(first.as_mut().poll(&mut cx), Poll::Ready(Some(true)));
     assert_eq!(*done.lock().unwrap(), 2, "whoever left is not worked for");
     let mut next = pin!(hashing.run(work()));
