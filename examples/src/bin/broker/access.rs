@@ -17,12 +17,15 @@ impl Access {
         let users = settings.password_file.as_ref().map(|path| {
             PasswordFile::open(path).map_err(|error| format!("--password-file {}: {error}", path.display()))
         });
-        let acl = settings.acl_file.as_ref().map(|path| {
-            Acl::open(path).map_err(|error| format!("--acl-file {}: {error}", path.display()))
-        });
+        let acl = settings
+            .acl_file
+            .as_ref()
+            .map(|path| Acl::open(path).map_err(|error| format!("--acl-file {}: {error}", path.display())));
         let certificates = settings.certificate_identity;
         if certificates && settings.client_ca.is_none() {
-            return Err("--certificate-identity needs --client-ca: no client is asked for a certificate".into());
+            return Err(
+                "--certificate-identity needs --client-ca: no client is asked for a certificate".into()
+            );
         }
         Ok(Self { users: users.transpose()?, acl: acl.transpose()?, certificates })
     }
