@@ -25,8 +25,7 @@ impl Policy for Quiz {
                     return Err(Refusal::new(ReasonCode::NotAuthorized));
                 }
             }
-            let mut limits = Limits::default();
-            limits.valid_for = Some(seconds(30));
+            let limits = Limits { valid_for: Some(seconds(30)), ..Limits::default() };
             Ok(Admission::new(Identity::named("clever"))
                 .with_limits(limits)
                 .with_authentication_data("well done"))

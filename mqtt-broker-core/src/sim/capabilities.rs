@@ -1,5 +1,7 @@
 //! What the broker was told not to offer: said in CONNACK, and enforced with the reason that the specification names.
 
+use std::num::NonZero;
+
 use super::*;
 
 const PUBLISH_QOS_1: &[u8] = &[0x32, 6, 0, 1, b't', 0, 1, 0];
@@ -81,8 +83,8 @@ fn connack_says_what_is_not_offered_and_only_that() {
     assert_eq!(told.wildcard_subscription_available(), Some(false));
     assert_eq!(told.shared_subscription_available(), Some(false));
     assert_eq!(told.subscription_identifier_available(), Some(false));
-    assert_eq!(told.receive_maximum().map(|maximum| maximum.get()), Some(7));
-    assert_eq!(told.maximum_packet_size().map(|maximum| maximum.get()), Some(1000));
+    assert_eq!(told.receive_maximum().map(NonZero::get), Some(7));
+    assert_eq!(told.maximum_packet_size().map(NonZero::get), Some(1000));
     assert_eq!(told.topic_alias_maximum(), Some(3));
     assert_eq!(told.server_keep_alive(), Some(30));
     assert_eq!(told.session_expiry_interval(), Some(50));

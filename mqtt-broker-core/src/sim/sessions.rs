@@ -262,7 +262,7 @@ fn a_client_can_be_kicked() {
     world.ring();
     world.run();
     let Some(Closed::Peer(disconnect)) = world.closed(client) else { panic!() };
-    assert_eq!(disconnect.reason, ReasonCode::AdministrativeAction.into());
+    assert_eq!(disconnect.reason, ReasonCode::AdministrativeAction);
     assert_eq!(world.stats().sessions, 0);
 }
 

@@ -178,7 +178,8 @@ fn another_member_gets_what_was_not_acknowledged_when_the_session_ends() {
     assert_eq!(messages.len(), 1);
     assert_eq!(messages[0].qos, QoS::AtLeastOnce);
     assert_eq!(messages[0].properties.message_expiry_interval(), Some(90), "its lifetime goes on");
-    let ids: Vec<u32> = messages[0].properties.subscription_identifiers().map(|id| id.get()).collect();
+    let ids: Vec<u32> =
+        messages[0].properties.subscription_identifiers().map(std::num::NonZero::get).collect();
     assert_eq!(ids, [2], "by the identifier of its own subscription");
     assert_eq!(world.duplicates(second), 0);
     assert_eq!(world.stats().dropped.session_ended, 0);
