@@ -55,9 +55,8 @@ pub(crate) async fn reload_on(mut signal: Signal, users: PasswordFile) {
     while signal.recv().await.is_some() {
         let users = users.clone();
         // It reads a file.
-        match tokio::task::spawn_blocking(move || users.reload()).await {
-            Ok(Err(error)) => eprintln!("broker: the users stay as they were: {error}"),
-            Ok(Ok(())) | Err(_) => {}
+        if let Ok(Err(error)) = tokio::task::spawn_blocking(move || users.reload()).await {
+            eprintln!("broker: the users stay as they were: {error}");
         }
     }
 }

@@ -161,7 +161,7 @@ impl Settings {
         let text = std::fs::read_to_string(path)
             .map_err(|error| format!("cannot read the configuration {}: {error}", path.display()))?;
         toml::from_str(&text).map_err(|error| {
-            let line = error.span().map_or(1, |span| text[..span.start].lines().count().max(1));
+            let line = error.span().map_or(1, |span| text[..span.start].matches('\n').count() + 1);
             format!("{}, line {line}: {}", path.display(), error.message())
         })
     }
