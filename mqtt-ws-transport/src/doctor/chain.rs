@@ -54,6 +54,7 @@ fn day(time: SystemTime) -> String {
 }
 
 #[cfg(not(feature = "tls"))]
+#[expect(clippy::unused_async, reason = "the same as with TLS")]
 pub(super) async fn fetch<R: Runtime>(_: &Patient<'_, R>, _: &Endpoint) -> Chain {
     Chain(Vec::new())
 }
