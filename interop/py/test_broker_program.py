@@ -172,9 +172,24 @@ def test_the_sub_protocol_is_chosen(broker, protocol):
     connection.close()
 
 
-def test_what_is_no_http_is_answered_and_closed(broker):
+@pytest.mark.parametrize("connect, refusal", [
+    (b"\x10\x0c\x00\x04MQTT\x04\x02\x00\x3c\x00\x00", b"\x20\x02\x00\x03"),  # 3.1.1: CONNACK, server unavailable
+    (b"\x10\x0d\x00\x04MQTT\x05\x02\x00\x3c\x00\x00\x00", b"\x20"),  # 5.0: CONNACK, with the reason in words
+])
+def test_mqtt_on_the_websocket_port_is_refused_in_mqtt(broker, connect, refusal):
     with socket.create_connection(("127.0.0.1", broker.port("ws")), timeout=10) as stream:
-        stream.sendall(b"\x10\x0c\x00\x04MQTT\x04\x02\x00\x3c\x00\x00")  # MQTT to the WebSocket port
+        stream.sendall(connect)
+        answer = read_to_end(stream)
+    assert answer.startswith(refusal), answer
+    if connect[8] == 5:
+        assert b"\x83" in answer[:6] and b"ws://" in answer, answer  # implementation specific error
+    with Paho(broker, "ws"):
+        pass
+
+
+def test_what_is_neither_http_nor_mqtt_is_closed(broker):
+    with socket.create_connection(("127.0.0.1", broker.port("ws")), timeout=10) as stream:
+        stream.sendall(b"\x00\x01\x02\x03 neither HTTP nor MQTT\r\n\r\n")
         assert read_to_end(stream)[:12] in (b"", b"HTTP/1.1 400")
     with Paho(broker, "ws"):
         pass
