@@ -2,6 +2,8 @@
 
 use alloc::collections::VecDeque;
 
+use bytes::BytesMut;
+
 use super::aliases::{Alias, OwnAliases};
 use super::closed::ProtocolError;
 use super::common::{Core, CoreEvent};
@@ -26,6 +28,8 @@ pub(super) struct Outgoing {
     /// Messages that came to their end without a packet of the peer, and that the application is still to be told of.
     settled: VecDeque<(PacketId, ReasonCode)>,
     aliases: OwnAliases,
+    /// Whether a QoS 2 message is sent when the application says so, and not when it is published.
+    pub(super) holds_qos2: bool,
 }
 
 /// What the peer said that it takes.
@@ -124,11 +128,25 @@ impl Core {
             // On the next connection nobody would know what it was.
             return Err(EncodeError::MissingTopic.into());
         }
-        self.send_publish(now, &publish)?;
+        if self.outgoing.holds_qos2 && delivery.qos() == QoS::ExactlyOnce {
+            // What the peer does not take is found out now.
+            self.codec.encode_publish_header(&publish, &mut BytesMut::new())?;
+        } else {
+            self.send_publish(now, &publish)?;
+        }
         publish.properties.remove(0x23);
         self.session.outbound.insert(InFlight::Publish(publish), true);
         self.outgoing.quota -= 1;
         Ok(Some(id))
+    }
+
+    /// Sends a message that was held back.
+    pub(super) fn send_held(&mut self, now: Instant, id: PacketId) {
+        let Some(InFlight::Publish(publish)) = self.session.outbound.get(id) else { return };
+        let publish = publish.clone();
+        if let Err(error) = self.send_publish(now, &publish) {
+            self.give_up(now, id, publish.delivery.qos(), error.into());
+        }
     }
 
     /// Sends a message, by its alias if it has one. The session keeps it by its name, since an alias does not
@@ -250,9 +268,7 @@ impl Core {
                 if ack.reason.is_error() {
                     return Ok(Some(self.complete(now, id, ack.reason)));
                 }
-                // [MQTT-4.3.3-4]: from here on the message is not sent again.
-                self.session.outbound.replace(id, InFlight::Release { told: false });
-                self.send_ack(now, &PubRel::new(id));
+                self.release(now, id);
                 Ok(None)
             }
             Some(InFlight::Release { .. }) => {
@@ -286,6 +302,12 @@ impl Core {
             Some(_) => Err(wrong_ack(PacketType::PubComp, id)),
             None => Ok(None),
         }
+    }
+
+    /// The peer has a QoS 2 message: from here on it is not sent again. [MQTT-4.3.3-4]
+    pub(super) fn release(&mut self, now: Instant, id: PacketId) {
+        self.session.outbound.replace(id, InFlight::Release { told: false });
+        self.send_ack(now, &PubRel::new(id));
     }
 
     /// A message of ours is done: frees its identifier and its place in the quota.

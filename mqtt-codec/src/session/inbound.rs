@@ -45,6 +45,10 @@ impl Inbound {
         self.received.iter().map(|(&id, entry)| (id, entry.state))
     }
 
+    pub(crate) fn contains(&self, id: PacketId) -> bool {
+        self.received.contains_key(&id)
+    }
+
     pub(crate) fn get_mut(&mut self, id: PacketId) -> Option<&mut Entry> {
         self.received.get_mut(&id)
     }

@@ -8,6 +8,7 @@ mod give_up;
 mod limits;
 mod messages;
 mod resume;
+mod stepwise;
 
 use std::collections::VecDeque;
 

@@ -11,7 +11,8 @@ use crate::types::{Instant, PacketId, PacketType};
 
 impl ServerConnection {
     /// Sends a message. Returns the identifier by which [`ServerEvent::Acknowledged`](super::ServerEvent::Acknowledged)
-    /// names it, for QoS 1 and 2.
+    /// names it, for QoS 1 and 2. With [`ServerConfig::stepwise`](super::ServerConfig::stepwise), one of QoS 2 takes its
+    /// place here and waits for [`send`](Self::send).
     pub fn publish(&mut self, now: Instant, message: Message) -> Result<Option<PacketId>, PublishError> {
         self.check_connected()?;
         self.core.publish(now, message)
@@ -62,7 +63,7 @@ impl ServerConnection {
         }
     }
 
-    fn check_connected(&self) -> Result<(), PublishError> {
+    pub(super) fn check_connected(&self) -> Result<(), PublishError> {
         if self.core.is_open() && self.phase == Phase::Connected {
             Ok(())
         } else {

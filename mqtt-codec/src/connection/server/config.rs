@@ -25,6 +25,11 @@ pub struct ServerConfig {
     /// Whether every message is acknowledged as soon as its event is taken, which then carries no token. Default
     /// false: the application acknowledges when the message is in safe hands.
     pub automatic_acknowledgement: bool,
+    /// Whether the application takes each step of a QoS 2 exchange itself, for a broker that writes it down first. A
+    /// QoS 2 message that was [published](super::ServerConnection::publish) waits for
+    /// [`send`](super::ServerConnection::send), a PUBREC makes [`Received`](super::ServerEvent::Received), a PUBREL
+    /// [`Released`](super::ServerEvent::Released). Default false.
+    pub stepwise: bool,
     /// Whether every rule is enforced when packets are decoded, or those that leave no doubt are overlooked. Default
     /// strict.
     pub strictness: Strictness,
@@ -39,6 +44,7 @@ impl Default for ServerConfig {
             topic_alias_maximum: 0,
             automatic_topic_aliases: 0,
             automatic_acknowledgement: false,
+            stepwise: false,
             strictness: Strictness::Strict,
         }
     }

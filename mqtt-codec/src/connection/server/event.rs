@@ -37,6 +37,18 @@ pub enum ServerEvent {
         /// What it says of it.
         reason: ReasonCode,
     },
+    /// It has a QoS 2 message: answer with [`release`](super::ServerConnection::release). Only with
+    /// [`ServerConfig::stepwise`](super::ServerConfig::stepwise).
+    Received {
+        /// The message, as [`publish`](super::ServerConnection::publish) named it.
+        packet_id: PacketId,
+    },
+    /// It releases the identifier of a QoS 2 message: answer with [`complete`](super::ServerConnection::complete). Only
+    /// with [`ServerConfig::stepwise`](super::ServerConfig::stepwise).
+    Released {
+        /// The identifier of the [`AckToken`](crate::AckToken) that came with the message.
+        packet_id: PacketId,
+    },
     /// A step of an enhanced authentication: answer with [`auth`](super::ServerConnection::auth),
     /// [`accept`](super::ServerConnection::accept) or [`refuse`](super::ServerConnection::refuse).
     Auth(Auth),

@@ -5,6 +5,7 @@ mod commands;
 mod config;
 mod event;
 mod receive;
+mod stepwise;
 
 use core::time::Duration;
 
@@ -100,7 +101,8 @@ impl ServerConnection {
             config.topic_alias_maximum,
             config.automatic_acknowledgement,
         );
-        let core = Core::new(codec, incoming, now);
+        let mut core = Core::new(codec, incoming, now);
+        core.outgoing.holds_qos2 = config.stepwise;
         let phase = Phase::AwaitConnect { deadline: now + config.connect_timeout };
         Self { config, core, phase, client: Client::default() }
     }

@@ -29,6 +29,12 @@ impl ServerConnection {
                 let _ = self.core.send(now, &Packet::PingResp);
                 Ok(None)
             }
+            (Phase::Connected, Packet::PubRec(ack)) if self.config.stepwise => {
+                self.on_stepwise_pubrec(now, &ack)
+            }
+            (Phase::Connected, Packet::PubRel(ack)) if self.config.stepwise => {
+                Ok(self.on_stepwise_pubrel(now, &ack))
+            }
             (Phase::Connected, packet) => Ok(self.core.handle(now, packet)?.map(Into::into)),
             (_, other) => Err(ProtocolError::UnexpectedPacket(other.packet_type())),
         }
