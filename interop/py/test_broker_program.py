@@ -190,7 +190,10 @@ def test_mqtt_on_the_websocket_port_is_refused_in_mqtt(broker, connect, refusal)
 def test_what_is_neither_http_nor_mqtt_is_closed(broker):
     with socket.create_connection(("127.0.0.1", broker.port("ws")), timeout=10) as stream:
         stream.sendall(b"\x00\x01\x02\x03 neither HTTP nor MQTT\r\n\r\n")
-        assert read_to_end(stream)[:12] in (b"", b"HTTP/1.1 400")
+        try:
+            assert read_to_end(stream)[:12] in (b"", b"HTTP/1.1 400")
+        except ConnectionResetError:
+            pass  # closed before all of it was read
     with Paho(broker, "ws"):
         pass
 
