@@ -1,11 +1,14 @@
 //! `Client`: the handle, cheap to clone, through which everything is asked for.
 
-use crate::error::{DisconnectError, PublishError, SubscribeError};
+use crate::delivery::{Delivery, WhenFull};
+use crate::error::{DisconnectError, Leftover, PublishError, SubscribeError};
 use crate::event::Events;
+use crate::metrics::Metrics;
 use crate::options::Options;
 use crate::outbox::{Command, Load, Outgoing, Refusal, Request, RequestKind, Stop};
+use crate::promise::promise;
 use crate::shared::Shared;
-use crate::ticket::{Ticket, promise};
+use crate::ticket::Ticket;
 use bytes::Bytes;
 use mqttkit_codec::{
     ConnAck, Disconnect, Message, QoS, ReasonCode, Str, SubscribeProperties, Subscription, TopicFilter,
@@ -27,7 +30,16 @@ pub struct Client {
 #[derive(Debug)]
 struct Inner {
     shared: Arc<Shared>,
-    disconnect_timeout: Duration,
+    defaults: Defaults,
+}
+
+/// What the options say that the handle needs.
+#[derive(Debug, Clone)]
+pub(crate) struct Defaults {
+    pub(crate) disconnect_timeout: Duration,
+    pub(crate) delivery: Delivery,
+    /// Whether a goodbye may set a session expiry, as CONNECT had one.
+    pub(crate) session_expires_later: bool,
 }
 
 impl Drop for Inner {
@@ -51,9 +63,9 @@ impl Client {
         Options::with_url(url.parse())
     }
 
-    pub(crate) fn new(shared: Arc<Shared>, disconnect_timeout: Duration) -> Self {
+    pub(crate) fn new(shared: Arc<Shared>, defaults: Defaults) -> Self {
         shared.outbox.user_added();
-        Self { inner: Arc::new(Inner { shared, disconnect_timeout }) }
+        Self { inner: Arc::new(Inner { shared, defaults }) }
     }
 
     /// Publishes a message. See [`publish_message`](Self::publish_message).
@@ -73,16 +85,28 @@ impl Client {
     /// Publishes a message: returns its ticket as soon as it is queued, connected or not. Await the ticket to know
     /// that the server has it; or drop it, the message goes its way.
     ///
-    /// Waits while the queue is full ([`Options::send_queue`](crate::Options::send_queue)), in line. Messages are sent in
-    /// the order in which they were queued.
+    /// Waits while the queue is full ([`Options::send_queue`](crate::Options::send_queue)), in line, unless
+    /// [`Options::delivery`](crate::Options::delivery) says otherwise. Messages are sent in the order in which they were
+    /// queued.
     ///
     /// Cancel-safe: a dropped future has not queued the message.
     ///
     /// # Errors
     /// [`PublishError::Closed`] when the client was closed. Everything else comes with the ticket.
     pub async fn publish_message(&self, message: Message) -> Result<Ticket, PublishError> {
-        let (command, ticket) = publishing(message);
-        self.inner.shared.outbox.push(command).await.map_err(|_| PublishError::Closed)?;
+        self.publish_with(message, self.inner.defaults.delivery).await
+    }
+
+    /// Publishes a message that is to be treated like this: time to live, priority, what happens at a full queue or
+    /// without a connection.
+    ///
+    /// Otherwise as [`publish_message`](Self::publish_message).
+    pub async fn publish_with(&self, message: Message, delivery: Delivery) -> Result<Ticket, PublishError> {
+        let (command, ticket) = self.publishing(message, delivery);
+        match self.inner.shared.outbox.push(command).await {
+            Ok(dropped) => self.drop_for_room(dropped),
+            Err((command, refusal)) => self.refuse(command, refusal)?,
+        }
         Ok(ticket)
     }
 
@@ -91,12 +115,48 @@ impl Client {
     /// # Errors
     /// [`PublishError::Full`] when there is none or others wait in line, [`PublishError::Closed`].
     pub fn try_publish(&self, message: Message) -> Result<Ticket, PublishError> {
-        let (command, ticket) = publishing(message);
+        let delivery = self.inner.defaults.delivery;
+        let (command, ticket) = self.publishing(message, delivery);
         match self.inner.shared.outbox.try_push(command) {
-            Ok(()) => Ok(ticket),
-            Err(Refusal::Full) => Err(PublishError::Full),
-            Err(Refusal::Closed) => Err(PublishError::Closed),
+            Ok(dropped) => self.drop_for_room(dropped),
+            Err((_, Refusal::Full)) if delivery.when_full == WhenFull::Wait => {
+                return Err(PublishError::Full);
+            }
+            Err((command, refusal)) => self.refuse(command, refusal)?,
         }
+        Ok(ticket)
+    }
+
+    fn publishing(&self, message: Message, delivery: Delivery) -> (Command, Ticket) {
+        let shared = &self.inner.shared;
+        let (resolver, ticket) = Ticket::new(Arc::clone(shared));
+        let load = Load::of(&message);
+        let lifetime = delivery.time_to_live.or_else(|| {
+            let seconds = message.properties.message_expiry_interval()?;
+            Some(Duration::from_secs(seconds.into()))
+        });
+        let expires = lifetime.map(|time| shared.now() + time);
+        (Command::Publish(Outgoing { message, ticket: resolver, load, delivery, expires }), ticket)
+    }
+
+    /// Tells those that had to make room.
+    fn drop_for_room(&self, dropped: Vec<Command>) {
+        self.inner.shared.counters.dropped.increase(dropped.len());
+        for command in dropped {
+            command.resolve(Err(PublishError::Dropped));
+        }
+    }
+
+    /// A message was not queued: its ticket says why, unless nobody shall have one.
+    fn refuse(&self, command: Command, refusal: Refusal) -> Result<(), PublishError> {
+        let error = match refusal {
+            Refusal::Closed => return Err(PublishError::Closed),
+            Refusal::Full => PublishError::Dropped,
+            Refusal::Offline => PublishError::Offline,
+        };
+        self.inner.shared.counters.dropped.increment();
+        command.resolve(Err(error));
+        Ok(())
     }
 
     /// Subscribes, and waits for the server's answer: the QoS that it granted. The messages come out of
@@ -172,23 +232,45 @@ impl Client {
     /// future is dropped.
     pub async fn disconnect(&self) -> Result<(), DisconnectError> {
         let goodbye = Disconnect::new(ReasonCode::NORMAL_DISCONNECTION);
-        self.disconnect_with(goodbye, self.inner.disconnect_timeout).await
+        self.disconnect_with(goodbye, self.inner.defaults.disconnect_timeout).await
     }
 
     /// Like [`disconnect`](Self::disconnect), with this goodbye and so much time. Zero sends no more messages.
+    ///
+    /// # Errors
+    /// See [`DisconnectError`].
     pub async fn disconnect_with(
         &self,
         disconnect: Disconnect,
         timeout: Duration,
     ) -> Result<(), DisconnectError> {
+        let seconds = disconnect.properties.session_expiry_interval().unwrap_or(0);
+        if seconds > 0 && !self.inner.defaults.session_expires_later {
+            return Err(DisconnectError::SessionExpiry { seconds });
+        }
+        let left = self.stop(disconnect, timeout).await;
+        if left.is_empty() { Ok(()) } else { Err(DisconnectError::Unfinished(left)) }
+    }
+
+    /// Ends by force: sends nothing more but the goodbye, and waits for no acknowledgement. Returns what was not
+    /// complete; the tickets of these messages say [`PublishError::Closed`].
+    ///
+    /// Otherwise as [`disconnect`](Self::disconnect).
+    pub async fn end(&self) -> Leftover {
+        self.stop(Disconnect::new(ReasonCode::NORMAL_DISCONNECTION), Duration::ZERO).await
+    }
+
+    async fn stop(&self, disconnect: Disconnect, timeout: Duration) -> Leftover {
         let (done, left) = promise();
         if !self.inner.shared.outbox.stop(Stop { disconnect, timeout, done }) {
-            return Ok(());
+            return Leftover::default();
         }
-        match left.await {
-            Some(messages) if messages > 0 => Err(DisconnectError::Unfinished { messages }),
-            _ => Ok(()),
-        }
+        left.await.unwrap_or_default()
+    }
+
+    /// What the client has done and has to do, in numbers. It costs a lock or two; ask as often as you draw a graph.
+    pub fn metrics(&self) -> Metrics {
+        self.inner.shared.metrics()
     }
 
     /// A stream of what happens to the connection. The first one taken starts with the first event there was.
@@ -218,10 +300,4 @@ impl Client {
         self.inner.shared.outbox.push(command).await.map_err(|_| SubscribeError::Closed)?;
         answer.await.unwrap_or(Err(SubscribeError::Closed))
     }
-}
-
-fn publishing(message: Message) -> (Command, Ticket) {
-    let (resolver, ticket) = Ticket::new();
-    let load = Load::of(&message);
-    (Command::Publish(Outgoing { message, ticket: resolver, load }), ticket)
 }

@@ -149,6 +149,25 @@ pub enum PublishError {
     /// The topic is not a topic name.
     #[error("topic: {0}")]
     Topic(TopicError),
+    /// There was no room for the message, or others took its place, as its
+    /// [`Delivery`](crate::Delivery::when_full) says. It was not sent.
+    #[error("there was no room for the message in the queue")]
+    Dropped,
+    /// There was no connection, and its [`Delivery`](crate::Delivery::offline) says not to wait for one. It was not sent.
+    #[error("there is no connection")]
+    Offline,
+    /// Its [`time_to_live`](crate::Delivery::time_to_live) was over before it could be sent.
+    #[error("the message expired before it could be sent")]
+    Expired,
+    /// It was taken back by [`Ticket::cancel`](crate::Ticket::cancel) before a byte of it was sent.
+    #[error("the message was cancelled")]
+    Cancelled,
+    /// The time given by [`Ticket::within`](crate::Ticket::within) is over.
+    #[error("the message was not acknowledged in time{}", if *sent { "" } else { ", and was not sent" })]
+    Deadline {
+        /// Whether a connection had taken it: then it may arrive, or have arrived. Otherwise it never will.
+        sent: bool,
+    },
     /// The queue of outgoing messages is full; from [`try_publish`](crate::Client::try_publish) only.
     #[error("the queue of outgoing messages is full")]
     Full,
@@ -223,11 +242,52 @@ impl From<std::convert::Infallible> for SubscribeError {
 pub enum DisconnectError {
     /// The time was over before everything was acknowledged. The tickets of these messages say
     /// [`PublishError::Closed`].
-    #[error("{messages} messages were not complete when the time was over")]
-    Unfinished {
-        /// How many messages and requests were not complete.
-        messages: usize,
+    #[error("not complete when the time was over: {0}")]
+    Unfinished(Leftover),
+    /// The goodbye sets a Session Expiry Interval although that of CONNECT was zero, or absent: the session ends with its
+    /// connection, and nothing can change that any more (MQTT 5.0, chapter 3.14.2.2.2). Nothing was done: the client goes
+    /// on. [`Options::session_expiry`](crate::Options::session_expiry) sets that of CONNECT.
+    #[error("a goodbye cannot set a session expiry of {seconds} s where CONNECT had none")]
+    SessionExpiry {
+        /// The interval, in seconds.
+        seconds: u32,
     },
+}
+
+/// What was not complete at the end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct Leftover {
+    /// Messages of which nothing was sent, but perhaps a part of one of QoS 0.
+    pub queued: usize,
+    /// QoS 1 and 2 messages that a connection had taken, without an answer: they may have arrived.
+    pub unacknowledged: usize,
+    /// QoS 2 messages that the server had taken over; only PUBCOMP was missing.
+    pub received: usize,
+    /// Requests to subscribe or unsubscribe without an answer.
+    pub requests: usize,
+}
+
+impl Leftover {
+    /// How much there is altogether.
+    pub fn len(&self) -> usize {
+        self.queued + self.unacknowledged + self.received + self.requests
+    }
+
+    /// Whether all was complete.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+impl std::fmt::Display for Leftover {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { queued, unacknowledged, received, requests } = self;
+        write!(
+            f,
+            "{queued} queued, {unacknowledged} unacknowledged, {received} received, {requests} requests"
+        )
+    }
 }
 
 /// The peer's own words behind the reason, if it gave any.

@@ -52,14 +52,18 @@
 //! of `platform-verifier`: see [`transport`].
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+mod alarm;
 mod client;
 mod connector;
 mod continuity;
+mod delivery;
 mod driver;
 mod error;
 mod event;
+mod metrics;
 mod options;
 mod outbox;
+mod promise;
 mod reconnect;
 mod shared;
 mod subscription;
@@ -68,13 +72,17 @@ mod ticket;
 pub use client::Client;
 pub use connector::{Attempt, Connector, Credentials, Failure, NetConnector, Opened};
 pub use continuity::Continuity;
+pub use delivery::{Delivery, Offline, Priority, WhenFull};
 pub use driver::Driver;
-pub use error::{ConnectError, DisconnectCause, DisconnectError, OptionsError, PublishError, SubscribeError};
+pub use error::{
+    ConnectError, DisconnectCause, DisconnectError, Leftover, OptionsError, PublishError, SubscribeError,
+};
 pub use event::{Event, Events};
+pub use metrics::Metrics;
 pub use options::{Options, Parts};
 pub use reconnect::{ReconnectPolicy, Trouble};
 pub use subscription::Messages;
-pub use ticket::Ticket;
+pub use ticket::{Ticket, TicketState};
 
 /// The packets and values of the protocol.
 pub use mqttkit_codec as codec;

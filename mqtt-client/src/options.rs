@@ -1,12 +1,13 @@
 //! `Options`: everything that can be said about a client before it connects.
 
-use crate::client::Client;
+use crate::client::{Client, Defaults};
 use crate::connector::{Attempt, Connector, NetConnector, Recipe};
+use crate::delivery::Delivery;
 use crate::driver::Driver;
 use crate::error::{ConnectError, OptionsError};
 use crate::outbox::Load;
 use crate::reconnect::ReconnectPolicy;
-use crate::shared::Shared;
+use crate::shared::{Clock, Shared};
 use crate::subscription::Messages;
 use bytes::Bytes;
 use mqttkit_codec::{
@@ -54,6 +55,7 @@ pub struct Options {
     receive_buffer: Load,
     max_in_flight: Option<usize>,
     disconnect_timeout: Duration,
+    delivery: Delivery,
 }
 
 /// A client whose driver is not running yet. See [`Options::build`].
@@ -112,6 +114,7 @@ impl Options {
         let mut codec = ClientConfig::default();
         codec.max_packet_size = 16 << 20;
         codec.receive_maximum = NonZeroU16::MIN.saturating_add(1023);
+        codec.report_receipts = true;
         let mut options = Self {
             url,
             invalid: None,
@@ -125,6 +128,7 @@ impl Options {
             receive_buffer: Load { entries: 1000, bytes: 32 * MIB },
             max_in_flight: None,
             disconnect_timeout: 5 * SECOND,
+            delivery: Delivery::new(),
         }
         .client_id(random_client_id());
         if let Some(user_name) = user_name {
@@ -262,6 +266,13 @@ impl Options {
     /// alone. Default 1,000 and 32 MiB.
     pub fn send_queue(mut self, messages: usize, bytes: usize) -> Self {
         self.send_queue = Load { entries: messages, bytes };
+        self
+    }
+
+    /// How outgoing messages are treated: time to live, priority, what happens at a full queue or without a
+    /// connection. [`Client::publish_with`] says it for one message.
+    pub fn delivery(mut self, delivery: Delivery) -> Self {
+        self.delivery = delivery;
         self
     }
 
@@ -432,9 +443,20 @@ impl Options {
         // Finds what cannot be encoded now, and not at the first attempt.
         ClientConnection::new(self.codec.clone(), self.connect.clone(), Session::new(), Instant::ZERO)
             .map_err(OptionsError::Connect)?;
-        let shared =
-            Arc::new(Shared::new(self.send_queue, self.receive_buffer, self.connect.client_id.clone()));
-        let client = Client::new(Arc::clone(&shared), self.disconnect_timeout);
+        let clock = {
+            let runtime = runtime.clone();
+            Clock::new(move || Instant::new(runtime.now()))
+        };
+        let client_id = self.connect.client_id.clone();
+        let shared = Arc::new(Shared::new(clock, self.send_queue, self.receive_buffer, client_id));
+        let session_expiry = self.connect.properties.session_expiry_interval().unwrap_or(0);
+        let defaults = Defaults {
+            disconnect_timeout: self.disconnect_timeout,
+            delivery: self.delivery,
+            // Before MQTT 5.0 a goodbye has no properties, which are not sent then.
+            session_expires_later: session_expiry > 0 || !self.connect.version.has_properties(),
+        };
+        let client = Client::new(Arc::clone(&shared), defaults);
         let messages = Messages::new(Arc::clone(&shared));
         let v5 = self.connect.version.has_properties();
         let settings = Settings {

@@ -1,9 +1,12 @@
 //! What the handles, the streams and the driver have in common.
 
+use crate::alarm::Alarms;
 use crate::event::EventHub;
+use crate::metrics::{Counters, Metrics};
 use crate::outbox::{Load, Outbox};
 use crate::subscription::Inbox;
-use mqttkit_codec::{ConnAck, Str};
+use mqttkit_codec::{ConnAck, Instant, Str};
+use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Each part has a lock of its own, held for a few instructions and never while another is taken.
@@ -12,6 +15,9 @@ pub(crate) struct Shared {
     pub(crate) outbox: Outbox,
     pub(crate) inbox: Inbox,
     pub(crate) events: EventHub,
+    pub(crate) alarms: Alarms,
+    pub(crate) counters: Counters,
+    clock: Clock,
     status: Mutex<Status>,
 }
 
@@ -24,17 +30,56 @@ pub(crate) struct Status {
     pub(crate) connack: Option<Arc<ConnAck>>,
 }
 
+/// The time of the driver's runtime.
+pub(crate) struct Clock(Box<dyn Fn() -> Instant + Send + Sync>);
+
+impl Clock {
+    pub(crate) fn new(now: impl Fn() -> Instant + Send + Sync + 'static) -> Self {
+        Self(Box::new(now))
+    }
+}
+
+impl fmt::Debug for Clock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Clock")
+    }
+}
+
 impl Shared {
-    pub(crate) fn new(outbox: Load, inbox: Load, client_id: Str) -> Self {
+    pub(crate) fn new(clock: Clock, outbox: Load, inbox: Load, client_id: Str) -> Self {
         Self {
             outbox: Outbox::new(outbox),
             inbox: Inbox::new(inbox),
             events: EventHub::default(),
+            alarms: Alarms::default(),
+            counters: Counters::default(),
+            clock,
             status: Mutex::new(Status { connected: false, client_id, connack: None }),
         }
     }
 
+    #[cfg(test)]
+    pub(crate) fn for_tests() -> Self {
+        let limit = Load { entries: 10, bytes: 1 << 20 };
+        Self::new(Clock::new(|| Instant::ZERO), limit, limit, Str::EMPTY)
+    }
+
+    pub(crate) fn now(&self) -> Instant {
+        self.clock.0()
+    }
+
     pub(crate) fn status(&self) -> MutexGuard<'_, Status> {
         self.status.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn metrics(&self) -> Metrics {
+        let (used, queued) = self.outbox.depth();
+        Metrics {
+            outgoing: used.entries,
+            outgoing_bytes: used.bytes,
+            queued,
+            incoming: self.inbox.len(),
+            ..self.counters.snapshot()
+        }
     }
 }

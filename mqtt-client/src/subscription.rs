@@ -134,6 +134,10 @@ impl Inbox {
         }
     }
 
+    pub(crate) fn len(&self) -> usize {
+        self.lock().queue.len()
+    }
+
     fn poll_recv(&self, cx: &mut Context<'_>) -> Poll<Option<Message>> {
         let mut state = self.lock();
         let Some(message) = state.queue.pop_front() else {

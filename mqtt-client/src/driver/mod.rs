@@ -13,18 +13,19 @@
 //! flushes once, reads and handles what there is. There is one timer, set to the earliest of all deadlines. The locks it
 //! shares with the handles are held for a few instructions and never across an await.
 
+mod in_flight;
 mod intake;
 mod online;
 mod work;
 
 use crate::connector::{Connector, Credentials, Failure, Opened};
-use crate::error::{ConnectError, DisconnectCause, OptionsError};
+use crate::error::{ConnectError, DisconnectCause, Leftover, OptionsError};
 use crate::event::Event;
 use crate::options::{Settings, random};
-use crate::outbox::{Control, Stop};
+use crate::outbox::{Budget, Control, Stop};
+use crate::promise::Resolver;
 use crate::reconnect::Trouble;
 use crate::shared::Shared;
-use crate::ticket::Resolver;
 use intake::Intake;
 use mqttkit_codec::{
     Binary, ClientConnection, Disconnect, Instant, ReasonCode, Session, Str, TextError, Version,
@@ -76,6 +77,8 @@ pub struct Driver<R: Runtime, C: Connector> {
     timer: Option<R::Sleep>,
     /// What the timer is set to.
     armed: Option<Instant>,
+    /// When a handle wants to be woken, or a queued message expires.
+    wake_at: Option<Instant>,
 }
 
 enum State<L> {
@@ -93,7 +96,7 @@ type Opening<L> = Pin<Box<dyn Future<Output = Result<Opened<L>, ConnectError>> +
 struct Stopping {
     disconnect: Disconnect,
     deadline: Instant,
-    done: Vec<Resolver<usize>>,
+    done: Vec<Resolver<Leftover>>,
 }
 
 /// What to do after a step.
@@ -123,6 +126,7 @@ impl<R: Runtime, C: Connector> Driver<R, C> {
             first_error: None,
             timer: None,
             armed: None,
+            wake_at: None,
         }
     }
 
@@ -165,7 +169,13 @@ impl<R: Runtime, C: Connector> Driver<R, C> {
 
     fn step(&mut self, cx: &mut Context<'_>) -> Step {
         let now = self.now();
-        let control = self.work.take(cx);
+        let budget = match &mut self.state {
+            State::Online(online) => online.budget(&self.work),
+            _ => Budget::default(),
+        };
+        let control = self.work.take(cx, now, budget);
+        let next_alarm = self.work.shared.alarms.fire(now);
+        self.wake_at = next_alarm.into_iter().chain(control.next_expiry).min();
         self.note(now, control);
         match &mut self.state {
             State::Start => self.open(now),
@@ -186,7 +196,7 @@ impl<R: Runtime, C: Connector> Driver<R, C> {
             }
             State::Online(_) => self.online(cx, now),
             State::Closing { goodbye, retry_at } => match (goodbye.as_mut().poll(cx), *retry_at) {
-                (Poll::Pending, _) => Step::Wait,
+                (Poll::Pending, _) => self.poll_timer(cx, None),
                 (Poll::Ready(()), None) => self.finish(),
                 (Poll::Ready(()), Some(until)) => {
                     self.state = State::Waiting { until };
@@ -209,6 +219,7 @@ impl<R: Runtime, C: Connector> Driver<R, C> {
 
     fn open(&mut self, now: Instant) -> Step {
         self.attempts = self.attempts.saturating_add(1);
+        self.work.shared.counters.attempts.add(1);
         let timeout = self.settings.connect_timeout;
         let link = Box::pin(self.connector.attempt(self.attempts, self.last_failure.take(), timeout));
         self.state = State::Opening { link, begun: now };
@@ -240,9 +251,10 @@ impl<R: Runtime, C: Connector> Driver<R, C> {
         let mut config = self.settings.codec.clone();
         config.connect_timeout = (begun + self.settings.connect_timeout) - now;
         let session = std::mem::take(&mut self.session);
+        let written = self.work.shared.counters.bytes_sent();
         match ClientConnection::new(config, connect, session, now) {
             Ok(connection) => {
-                self.state = State::Online(Box::new(Online::new(link, connection, clean_start)));
+                self.state = State::Online(Box::new(Online::new(link, connection, clean_start, written)));
                 Step::Again
             }
             Err(error) => self.attempt_failed(now, OptionsError::Connect(error).into()),
@@ -367,7 +379,7 @@ impl<R: Runtime, C: Connector> Driver<R, C> {
 
     /// Notes what the handles want beside sending.
     fn note(&mut self, now: Instant, control: Control) {
-        let Control { stops, abandoned } = control;
+        let Control { stops, abandoned, .. } = control;
         for Stop { disconnect, timeout, done } in stops {
             self.stop(now + timeout, disconnect).done.push(done);
         }
@@ -402,7 +414,8 @@ impl<R: Runtime, C: Connector> Driver<R, C> {
             State::Online(online) => online.unwritten(),
             _ => 0,
         };
-        let left = self.work.end() + unwritten;
+        let mut left = self.work.end();
+        left.queued += unwritten;
         for done in self.stopping.take().into_iter().flat_map(|stopping| stopping.done) {
             done.resolve(left);
         }
@@ -418,7 +431,7 @@ impl<R: Runtime, C: Connector> Driver<R, C> {
     /// Sets the one timer. It may fire earlier than asked: to move it for every packet would cost more than to look
     /// at the deadlines once more.
     fn poll_timer(&mut self, cx: &mut Context<'_>, deadline: Option<Instant>) -> Step {
-        let Some(deadline) = deadline else { return Step::Wait };
+        let Some(deadline) = deadline.into_iter().chain(self.wake_at).min() else { return Step::Wait };
         if self.armed.is_none_or(|armed| deadline < armed) {
             let at = deadline.since_origin();
             match &mut self.timer {

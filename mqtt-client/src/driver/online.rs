@@ -1,9 +1,10 @@
 //! One connection: a link, the codec's state machine, and the turns in which bytes go between them.
 
+use super::in_flight::Flying;
 use super::intake::Intake;
 use super::work::Work;
 use crate::error::{DisconnectCause, PublishError};
-use crate::outbox::{Command, Outgoing, Request, RequestKind};
+use crate::outbox::{Budget, Command, Outgoing, Request, RequestKind};
 use bytes::{Buf, BytesMut};
 use mqttkit_codec::{
     ClientConnection, ClientEvent, Closed, ConnAck, Disconnect, Instant, PublishError as Unsent, QoS,
@@ -26,8 +27,10 @@ pub(super) struct Online<L> {
     connection: ClientConnection,
     /// What was read and is not decoded.
     input: BytesMut,
-    /// Bytes that the link has taken, in total.
+    /// Bytes that links have taken, this one and those before it.
     written: u64,
+    /// The link takes no more for now.
+    blocked: bool,
     /// The link may hold bytes back.
     unflushed: bool,
     /// QoS 0 messages that the link has not taken, or holds back.
@@ -79,12 +82,13 @@ pub(super) enum Turn {
 }
 
 impl<L: Link> Online<L> {
-    pub(super) fn new(link: L, connection: ClientConnection, clean_start: bool) -> Self {
+    pub(super) fn new(link: L, connection: ClientConnection, clean_start: bool, written: u64) -> Self {
         Self {
             link,
             connection,
             input: BytesMut::new(),
-            written: 0,
+            written,
+            blocked: false,
             unflushed: false,
             unwritten: VecDeque::new(),
             responses: 0,
@@ -110,6 +114,15 @@ impl<L: Link> Online<L> {
 
     pub(super) fn unwritten(&self) -> usize {
         self.unwritten.len()
+    }
+
+    /// How much more may be taken out of the queue.
+    pub(super) fn budget(&mut self, work: &Work) -> Budget {
+        if self.established.is_none() || self.connection.is_closed() {
+            return Budget::default();
+        }
+        let quota = self.connection.send_quota();
+        work.budget(HIGH_WATER.saturating_sub(self.connection.transmit().remaining()), quota)
     }
 
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
@@ -157,11 +170,12 @@ impl<L: Link> Online<L> {
                 // In the link's hands: nobody knows.
                 work.complete(outgoing, Err(PublishError::Lost));
             } else {
+                outgoing.ticket.put_back();
                 back.push(outgoing);
             }
         }
         work.put_back(back.into_iter());
-        work.connection_ended();
+        work.connection_ended(self.written);
         work.release();
         Remains {
             session,
@@ -207,12 +221,32 @@ impl<L: Link> Online<L> {
     }
 
     fn publish(&mut self, now: Instant, work: &mut Work, outgoing: Outgoing) {
-        let Outgoing { message, ticket, load } = outgoing;
-        match self.connection.publish(now, message.clone()) {
-            Ok(Some(id)) => work.sent(id, ticket, load),
-            Ok(None) => {
-                let end = self.written + self.connection.transmit().remaining() as u64;
-                self.unwritten.push_back(Unwritten { end, outgoing: Outgoing { message, ticket, load } });
+        if work.is_void(now, &outgoing) {
+            return work.complete(outgoing, Err(PublishError::Expired));
+        }
+        let Outgoing { mut message, ticket, load, delivery, expires } = outgoing;
+        if let Some(expires) = expires
+            && self.connection.version().has_properties()
+        {
+            let left = expires - now;
+            let seconds = left.as_secs().saturating_add(u64::from(left.subsec_nanos() > 0));
+            let seconds = u32::try_from(seconds).unwrap_or(u32::MAX);
+            message.properties = message.properties.with_message_expiry_interval(seconds);
+        }
+        // Only one of QoS 0 can be needed again here: others are in the codec's session.
+        let kept = (message.qos == QoS::AtMostOnce).then(|| message.clone());
+        let sent = self.connection.publish(now, message);
+        let end = self.written + self.connection.transmit().remaining() as u64;
+        match sent {
+            Ok(id) => {
+                work.shared.counters.messages_sent.add(1);
+                ticket.sent(end, id);
+                if let Some(id) = id {
+                    work.sent(now, id, Flying { ticket, load, delivery, expires });
+                } else if let Some(message) = kept {
+                    let outgoing = Outgoing { message, ticket, load, delivery, expires };
+                    self.unwritten.push_back(Unwritten { end, outgoing });
+                }
             }
             Err(error) => {
                 let error = match error {
@@ -256,7 +290,11 @@ impl<L: Link> Online<L> {
             result = self.link.poll_send(cx, self.connection.transmit());
         }
         let left = self.connection.transmit().remaining();
-        self.written += (before - left) as u64;
+        if left < before {
+            self.written += (before - left) as u64;
+            work.shared.counters.bytes_sent.set(self.written);
+        }
+        self.blocked = left > 0;
         let mut progress = left < before;
         if left == 0 {
             self.responses = 0;
@@ -280,7 +318,9 @@ impl<L: Link> Online<L> {
     }
 
     fn may_read(&self, work: &Work, intake: &Intake) -> bool {
-        let awaited = work.is_waiting() || self.established.is_none();
+        // A server that does not read may be one that waits for this side to do so.
+        let stuck = self.blocked || work.is_crowded();
+        let awaited = stuck || work.is_waiting() || self.established.is_none();
         self.responses < MAX_RESPONSES && (awaited || !intake.is_full())
     }
 
@@ -297,7 +337,7 @@ impl<L: Link> Online<L> {
                     self.handle(cx, now, work, intake, event);
                 }
                 None if self.end.is_some() || self.connection.is_closed() => break,
-                None => match self.receive(cx, now) {
+                None => match self.receive(cx, now, work) {
                     Poll::Ready(()) => progress = true,
                     Poll::Pending if self.fail(now) => {}
                     Poll::Pending => break,
@@ -322,11 +362,11 @@ impl<L: Link> Online<L> {
         failed
     }
 
-    fn receive(&mut self, cx: &mut Context<'_>, now: Instant) -> Poll<()> {
+    fn receive(&mut self, cx: &mut Context<'_>, now: Instant, work: &Work) -> Poll<()> {
         match self.link.poll_recv(cx, &mut self.input) {
             Poll::Pending => return Poll::Pending,
             Poll::Ready(Ok(0)) => self.connection.handle_closed(now),
-            Poll::Ready(Ok(_)) => {}
+            Poll::Ready(Ok(n)) => work.shared.counters.bytes_received.add(n as u64),
             Poll::Ready(Err(error)) => {
                 self.lost(now, error);
             }
@@ -355,10 +395,12 @@ impl<L: Link> Online<L> {
                 let resumed = connack.session_present
                     || (self.connection.version() == Version::V31 && !self.clean_start);
                 intake.connection_established(resumed);
-                work.connection_established(Arc::new(*connack), resumed, lost);
+                let end = self.written + self.connection.transmit().remaining() as u64;
+                work.connection_established(Arc::new(*connack), resumed, lost, end);
             }
             ClientEvent::Publish { message, token, .. } => {
                 self.useful = true;
+                work.shared.counters.messages_received.add(1);
                 if intake.take(cx, now, &mut self.connection, message, token).is_err() {
                     self.overrun = true;
                     let _ = self.connection.disconnect(now, &Disconnect::new(ReasonCode::QuotaExceeded));
@@ -366,7 +408,11 @@ impl<L: Link> Online<L> {
             }
             ClientEvent::Acknowledged { packet_id, reason } => {
                 self.useful = true;
-                work.acknowledged(packet_id, reason);
+                work.acknowledged(now, packet_id, reason);
+            }
+            ClientEvent::Received { packet_id } => {
+                self.useful = true;
+                work.received(now, packet_id);
             }
             ClientEvent::SubAck(ack) => work.answered(ack.packet_id, &ack.reasons),
             ClientEvent::UnsubAck(ack) => work.answered(ack.packet_id, &ack.reasons),

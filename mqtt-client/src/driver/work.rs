@@ -6,14 +6,15 @@
 //!                  └──── connection or session lost ┘
 //! ```
 
+use super::in_flight::{Flying, InFlight};
 use crate::continuity::Continuity;
-use crate::error::{PublishError, SubscribeError};
+use crate::error::{Leftover, PublishError, SubscribeError};
 use crate::event::Event;
-use crate::outbox::{Answer, Command, Control, Load, Outgoing, Request, RequestKind};
+use crate::outbox::{Answer, Budget, Command, Control, Load, Outgoing, Request, RequestKind};
 use crate::shared::Shared;
-use crate::ticket::Resolver;
+use crate::ticket::{Outcome, TicketResolver};
 use mqttkit_codec::{
-    ConnAck, EncodeError, List, Message, PacketId, ReasonCode, SubscribeProperties, Subscription,
+    ConnAck, EncodeError, Instant, List, Message, PacketId, ReasonCode, SubscribeProperties, Subscription,
     SubscriptionOptions, TopicFilter,
 };
 use std::collections::{BTreeMap, VecDeque};
@@ -23,8 +24,14 @@ use std::task::Context;
 #[derive(Debug)]
 pub(super) struct Work {
     pub(super) shared: Arc<Shared>,
-    /// What no connection has taken yet, in order.
+    /// What was taken out of the queue for a connection, in order.
     pub(super) pending: VecDeque<Command>,
+    /// How much is left in the queue.
+    queued: usize,
+    /// Somebody waits for room in the queue.
+    crowded: bool,
+    /// The one message whose round trip is measured.
+    probe: Option<(PacketId, Instant)>,
     /// QoS 1 and 2 messages that a connection has taken.
     in_flight: InFlight,
     max_in_flight: usize,
@@ -51,6 +58,9 @@ impl Work {
         Self {
             shared,
             pending: VecDeque::new(),
+            queued: 0,
+            crowded: false,
+            probe: None,
             in_flight: InFlight::default(),
             max_in_flight,
             requests: VecDeque::new(),
@@ -66,9 +76,21 @@ impl Work {
         self.connections
     }
 
-    /// Takes what the handles have queued.
-    pub(super) fn take(&mut self, cx: &Context<'_>) -> Control {
-        self.shared.outbox.take(cx, &mut self.pending)
+    /// Takes what the handles have queued, as far as it fits.
+    pub(super) fn take(&mut self, cx: &Context<'_>, now: Instant, budget: Budget) -> Control {
+        let budget = if self.pending.is_empty() { budget } else { Budget::default() };
+        let control = self.shared.outbox.take(cx, now, budget, &mut self.pending);
+        self.queued = control.queued;
+        self.crowded = control.crowded;
+        self.shared.counters.expired.increase(control.expired);
+        control
+    }
+
+    /// How much may be taken for a connection that takes so many messages of QoS 1 and 2.
+    pub(super) fn budget(&self, bytes: usize, quota: usize) -> Budget {
+        let identifiers = MAX_IDENTIFIERS.saturating_sub(self.in_flight.len() + self.requests.len());
+        let window = self.max_in_flight.saturating_sub(self.in_flight.len()).min(quota);
+        Budget { bytes, window, identifiers }
     }
 
     /// Gives the places of what is complete back.
@@ -78,27 +100,43 @@ impl Work {
         }
     }
 
-    /// Messages and requests that are not complete. Those that restore a session do not count.
-    pub(super) fn unfinished(&self) -> usize {
-        let asked = self.requests.iter().map(|(_, request)| request).chain(&self.reissue);
-        self.pending.iter().filter(|command| !is_own(command)).count()
-            + self.in_flight.len()
-            + asked.filter(|request| request.ticket.is_some()).count()
-    }
-
     /// Ends everything: what is not complete never will be. Returns how much that was, the first time.
-    pub(super) fn end(&mut self) -> usize {
-        let left = self.unfinished();
+    pub(super) fn end(&mut self) -> Leftover {
         self.ended = true;
         // Closed first, so that whoever learns of the end finds it everywhere.
-        self.shared.outbox.close();
+        let queued = self.shared.outbox.close();
         self.shared.status().connected = false;
+        let left = self.leftover(&queued);
+        drop(queued);
         self.pending.clear();
         self.requests.clear();
         self.reissue.clear();
         drop(self.in_flight.take_all());
         self.shared.inbox.end();
+        self.shared.alarms.end();
         self.shared.events.tell(&Event::Ended);
+        left
+    }
+
+    /// What is not complete. Requests that restore a session do not count.
+    fn leftover(&self, queued: &[Command]) -> Leftover {
+        let asked = self.requests.iter().map(|(_, request)| request).chain(&self.reissue);
+        let mut left = Leftover {
+            requests: asked.filter(|request| request.ticket.is_some()).count(),
+            ..Leftover::default()
+        };
+        for command in self.pending.iter().chain(queued) {
+            match command {
+                Command::Publish(_) => left.queued += 1,
+                Command::Request(request) => left.requests += usize::from(request.ticket.is_some()),
+            }
+        }
+        for flying in self.in_flight.iter() {
+            match flying.ticket.end() {
+                Some(_) => left.unacknowledged += 1,
+                None => left.received += 1,
+            }
+        }
         left
     }
 
@@ -108,7 +146,12 @@ impl Work {
 
     /// Whether there is nothing to send and nothing to wait for.
     pub(super) fn is_idle(&self) -> bool {
-        self.pending.is_empty() && !self.is_waiting() && self.reissue.is_empty()
+        self.queued == 0 && self.pending.is_empty() && !self.is_waiting() && self.reissue.is_empty()
+    }
+
+    /// Whether somebody waits for room in the queue.
+    pub(super) fn is_crowded(&self) -> bool {
+        self.crowded
     }
 
     /// Whether an answer of the server is outstanding.
@@ -127,33 +170,54 @@ impl Work {
 
     // ---- messages
 
-    pub(super) fn sent(
-        &mut self,
-        id: PacketId,
-        ticket: Resolver<Result<ReasonCode, PublishError>>,
-        load: Load,
-    ) {
-        self.in_flight.insert(id, Flying { ticket, load });
+    pub(super) fn sent(&mut self, now: Instant, id: PacketId, flying: Flying) {
+        self.probe.get_or_insert((id, now));
+        self.in_flight.insert(id, flying);
+        let counters = &self.shared.counters;
+        counters.in_flight.set(self.in_flight.len() as u64);
+        counters.last_packet_id.set(id.get().into());
     }
 
-    pub(super) fn complete(&mut self, outgoing: Outgoing, outcome: Result<ReasonCode, PublishError>) {
+    pub(super) fn complete(&mut self, outgoing: Outgoing, outcome: Outcome) {
         self.finish(outgoing.ticket, outgoing.load, outcome);
     }
 
-    pub(super) fn finish(
-        &mut self,
-        ticket: Resolver<Result<ReasonCode, PublishError>>,
-        load: Load,
-        outcome: Result<ReasonCode, PublishError>,
-    ) {
+    pub(super) fn finish(&mut self, ticket: TicketResolver, load: Load, outcome: Outcome) {
         self.released.add(load);
         ticket.resolve(outcome);
     }
 
-    pub(super) fn acknowledged(&mut self, id: PacketId, reason: ReasonCode) {
+    /// A message turns out to be of no use any more when it is about to be sent. Returns whether that is so.
+    pub(super) fn is_void(&mut self, now: Instant, outgoing: &Outgoing) -> bool {
+        // One that was cancelled has its outcome already.
+        let is_expired = outgoing.expires.is_some_and(|expires| expires <= now);
+        self.shared.counters.expired.increase(usize::from(is_expired));
+        is_expired || !outgoing.ticket.take()
+    }
+
+    /// The server has taken a QoS 2 message over.
+    pub(super) fn received(&mut self, now: Instant, id: PacketId) {
+        self.measure(now, id);
+        if let Some(flying) = self.in_flight.get(id) {
+            flying.ticket.received();
+        }
+    }
+
+    pub(super) fn acknowledged(&mut self, now: Instant, id: PacketId, reason: ReasonCode) {
+        self.measure(now, id);
         if let Some(flying) = self.in_flight.remove(id) {
+            self.shared.counters.in_flight.set(self.in_flight.len() as u64);
             let outcome = if reason.is_error() { Err(PublishError::Refused(reason)) } else { Ok(reason) };
             self.finish(flying.ticket, flying.load, outcome);
+        }
+    }
+
+    fn measure(&mut self, now: Instant, id: PacketId) {
+        if let Some((probe, since)) = self.probe
+            && probe == id
+        {
+            self.probe = None;
+            self.shared.counters.measured(now - since);
         }
     }
 
@@ -228,9 +292,32 @@ impl Work {
 
     // ---- connections
 
-    /// The connection has ended: its requests must be asked again.
-    pub(super) fn connection_ended(&mut self) {
+    /// The connection has ended, after so many bytes that were ever written: its requests must be asked again, and what
+    /// did not get out goes back into the queue, where it can expire or be cancelled.
+    pub(super) fn connection_ended(&mut self, written: u64) {
+        self.probe = None;
         self.reissue.extend(self.requests.drain(..).map(|(_, request)| request));
+        for flying in self.in_flight.iter() {
+            if flying.ticket.end().is_some_and(|end| end > written) {
+                flying.ticket.unsent();
+            }
+        }
+        let (back, own): (VecDeque<_>, VecDeque<_>) =
+            std::mem::take(&mut self.pending).into_iter().partition(|command| !is_own(command));
+        self.queued += back.len();
+        self.pending = own;
+        self.shared.outbox.put_back(back.into_iter());
+        self.offline();
+    }
+
+    /// There is no connection: drops what makes no sense then.
+    fn offline(&mut self) {
+        let dropped = self.shared.outbox.set_online(false);
+        self.queued -= dropped.len().min(self.queued);
+        self.shared.counters.dropped.increase(dropped.len());
+        for command in dropped {
+            command.resolve(Err(PublishError::Offline));
+        }
     }
 
     /// A connection is established. With `resumed` the codec sends again what is in flight; otherwise `lost` are the
@@ -240,13 +327,19 @@ impl Work {
         connack: Arc<ConnAck>,
         resumed: bool,
         lost: Vec<(PacketId, Message)>,
+        unwritten_end: u64,
     ) {
         self.connections += 1;
         let resent = if resumed { self.in_flight.len() } else { 0 };
         let mut again = Vec::with_capacity(lost.len());
         for (id, message) in lost {
-            if let Some(Flying { ticket, load }) = self.in_flight.remove(id) {
-                again.push(Outgoing { message, ticket, load });
+            if let Some(Flying { ticket, load, delivery, expires }) = self.in_flight.remove(id) {
+                again.push(Outgoing { message, ticket, load, delivery, expires });
+            }
+        }
+        for (id, flying) in self.in_flight.entries() {
+            if flying.ticket.end() == Some(u64::MAX) {
+                flying.ticket.sent(unwritten_end, Some(id));
             }
         }
         let republished = again.len();
@@ -285,6 +378,12 @@ impl Work {
             }
             status.connack = Some(connack);
         }
+        let counters = &self.shared.counters;
+        counters.connections.add(1);
+        counters.messages_resent.add((resent + republished) as u64);
+        counters.messages_sent.add(resent as u64);
+        counters.in_flight.set(self.in_flight.len() as u64);
+        self.shared.outbox.set_online(true);
         self.shared.events.tell(&Event::Connected(continuity));
     }
 
@@ -318,46 +417,4 @@ impl Work {
 /// Whether it is one of the driver's own requests.
 fn is_own(command: &Command) -> bool {
     matches!(command, Command::Request(Request { ticket: None, .. }))
-}
-
-/// The ticket of a message that waits for PUBACK or PUBCOMP.
-#[derive(Debug)]
-struct Flying {
-    ticket: Resolver<Result<ReasonCode, PublishError>>,
-    load: Load,
-}
-
-/// By packet identifier. The codec uses low numbers again, so it stays about as long as there are messages.
-#[derive(Debug, Default)]
-struct InFlight {
-    slots: Vec<Option<Flying>>,
-    len: usize,
-}
-
-impl InFlight {
-    fn len(&self) -> usize {
-        self.len
-    }
-
-    fn insert(&mut self, id: PacketId, flying: Flying) {
-        let index = usize::from(id.get()) - 1;
-        if self.slots.len() <= index {
-            self.slots.resize_with(index + 1, || None);
-        }
-        self.len += usize::from(self.slots[index].replace(flying).is_none());
-    }
-
-    fn remove(&mut self, id: PacketId) -> Option<Flying> {
-        let flying = self.slots.get_mut(usize::from(id.get()) - 1)?.take()?;
-        self.len -= 1;
-        if self.len == 0 {
-            self.slots = Vec::new();
-        }
-        Some(flying)
-    }
-
-    fn take_all(&mut self) -> Vec<Flying> {
-        self.len = 0;
-        std::mem::take(&mut self.slots).into_iter().flatten().collect()
-    }
 }

@@ -29,6 +29,8 @@ pub struct ClientConfig {
     /// Whether every message is acknowledged as soon as its event is taken, which then carries no token. Default
     /// false: the application acknowledges when the message is in safe hands.
     pub automatic_acknowledgement: bool,
+    /// Whether [`ClientEvent::Received`](super::ClientEvent::Received) tells of each PUBREC. Default false.
+    pub report_receipts: bool,
     /// Whether every rule is enforced when packets are decoded, or those that leave no doubt are overlooked. Default
     /// strict.
     pub strictness: Strictness,
@@ -44,6 +46,7 @@ impl Default for ClientConfig {
             topic_alias_maximum: 0,
             automatic_topic_aliases: 0,
             automatic_acknowledgement: false,
+            report_receipts: false,
             strictness: Strictness::Strict,
         }
     }

@@ -32,6 +32,12 @@ pub enum ClientEvent {
         /// For QoS 1 and 2: give it to [`ack`](super::ClientConnection::ack).
         token: Option<AckToken>,
     },
+    /// The server has taken over a QoS 2 message: it is not sent again, and only its end is missing. Told if
+    /// [`report_receipts`](super::ClientConfig::report_receipts) is set.
+    Received {
+        /// The message, as [`publish`](super::ClientConnection::publish) named it.
+        packet_id: PacketId,
+    },
     /// The server has a QoS 1 or 2 message completely, or refuses it.
     Acknowledged {
         /// The message, as [`publish`](super::ClientConnection::publish) named it.

@@ -11,7 +11,7 @@ use crate::connection::common::auth_fits;
 use crate::connection::outgoing::Limits;
 use crate::connection::text::has_text;
 use crate::message::Message;
-use crate::packet::{Auth, ConnAck, Disconnect, Packet, SubAck, UnsubAck};
+use crate::packet::{Auth, ConnAck, Disconnect, Packet, PubRec, SubAck, UnsubAck};
 use crate::reason::ReasonCode;
 use crate::session::InFlight;
 use crate::types::{Instant, PacketId, PacketType, QoS, Version};
@@ -33,6 +33,7 @@ impl ClientConnection {
             }
             (Phase::Connected { .. }, Packet::SubAck(ack)) => self.on_suback(ack),
             (Phase::Connected { .. }, Packet::UnsubAck(ack)) => self.on_unsuback(ack),
+            (Phase::Connected { .. }, Packet::PubRec(ack)) => self.on_pubrec(now, &ack),
             (Phase::Connected { .. }, Packet::PingResp) => Ok(None),
             (Phase::Connected { .. }, packet) => Ok(self.core.handle(now, packet)?.map(Into::into)),
         }
@@ -57,6 +58,15 @@ impl ClientConnection {
         }
         self.core.close(Closed::Peer(disconnect));
         Ok(None)
+    }
+
+    fn on_pubrec(&mut self, now: Instant, ack: &PubRec) -> Handled {
+        let packet_id = ack.packet_id;
+        let outbound = &self.core.session.outbound;
+        let was_published = matches!(outbound.get(packet_id), Some(InFlight::Publish(_)));
+        let event = self.core.on_pubrec(now, ack)?.map(Into::into);
+        let is_new = self.config.report_receipts && was_published && event.is_none();
+        Ok(if is_new { Some(ClientEvent::Received { packet_id }) } else { event })
     }
 
     fn on_suback(&mut self, ack: SubAck) -> Handled {
