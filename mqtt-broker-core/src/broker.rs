@@ -14,7 +14,7 @@ use mqttkit_ws_transport::{Link, PeerInfo, Runtime, Signpost};
 
 use crate::config::Config;
 use crate::connection;
-use crate::events::Events;
+use crate::events::{Events, NotConnected};
 use crate::house::{House, Member, Seat};
 use crate::keeper;
 use crate::listener::{Listen, ListenError, Listening};
@@ -136,7 +136,12 @@ impl Broker {
     ) -> impl Future<Output = Result<Closed, ServeError>> + Send + use<L> {
         let inner = Arc::clone(&self.inner);
         async move {
-            let seat = inner.take_seat().ok_or(ServeError::TooManyConnections)?;
+            let Some(seat) = inner.take_seat() else {
+                inner.with_state(|state| {
+                    state.refused(peer.address, None, || NotConnected::TooManyConnections);
+                });
+                return Err(ServeError::TooManyConnections);
+            };
             let notify = Arc::new(Notify::default());
             let member = inner.register(Arc::clone(&notify)).ok_or(ServeError::ShuttingDown)?;
             Ok(connection::run(inner, link, peer, notify, seat, member).await)

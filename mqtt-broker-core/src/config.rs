@@ -5,6 +5,9 @@ use std::time::Duration;
 
 use mqttkit_codec::QoS;
 
+#[cfg(feature = "serde")]
+use crate::units;
+
 /// The limits of a broker. Each is a bound on memory or time that a stranger could otherwise use up.
 ///
 /// ```
@@ -14,28 +17,50 @@ use mqttkit_codec::QoS;
 /// config.max_packet_size = 64 * 1024;
 /// config.overflow = Overflow::DropOldest;
 /// ```
+///
+/// With the feature `serde` it is read from and written to files, with these names in kebab case: a key that is missing
+/// has its default, one that is unknown is an error.
+///
+/// | kind | written as |
+/// | --- | --- |
+/// | durations | `"1500ms"`, `"10s"`, `"1h 30m"`, `"30d"`, `"forever"`; a bare number is seconds |
+/// | bytes | `"64 KiB"`, `"2 MiB"`, `"1 GiB"`; a bare number is bytes |
+/// | QoS | 0, 1 or 2 |
+/// | what may be `None` | `"off"`; for a text the empty one |
+/// | choices | in kebab case: `"drop-oldest"` |
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(default, deny_unknown_fields, rename_all = "kebab-case")
+)]
 #[non_exhaustive]
 pub struct Config {
     /// How long a connection may take until its CONNECT is complete. Then it is closed. Default 10 s.
+    #[cfg_attr(feature = "serde", serde(with = "units::duration"))]
     pub connect_timeout: Duration,
     /// How long [`Policy::authenticate`](crate::Policy::authenticate) may take, and how long a client may wait for
     /// the connection whose session it takes over. Then it is refused as if the server were unavailable.
     /// Default 10 s.
+    #[cfg_attr(feature = "serde", serde(with = "units::duration"))]
     pub authenticate_timeout: Duration,
     /// How long a connection may make no progress in writing. Then it is closed: its peer does not read, or is
     /// gone. Default 30 s.
+    #[cfg_attr(feature = "serde", serde(with = "units::duration"))]
     pub write_timeout: Duration,
     /// How long the goodbye of a connection may take: the last bytes out, the peer's end of the stream in.
     /// Then it is cut. Default 1 s.
+    #[cfg_attr(feature = "serde", serde(with = "units::duration"))]
     pub close_timeout: Duration,
     /// The longest keep-alive, in seconds, that an MQTT 5.0 client may ask for; more, or none at all, is replaced
     /// by this and the client is told. An older client cannot be told and keeps its own. Default `None`: as the
     /// client asks.
+    #[cfg_attr(feature = "serde", serde(with = "units::number_or_off"))]
     pub max_keep_alive: Option<NonZeroU16>,
 
     /// The largest packet that is taken, in bytes with its header. A larger one ends the connection with 0x95.
     /// A connection may hold this much for a packet that is not complete. Default 2 MiB.
+    #[cfg_attr(feature = "serde", serde(with = "units::bytes"))]
     pub max_packet_size: u32,
     /// How many QoS 1 and 2 messages of one client may wait for our acknowledgement. An MQTT 5.0 client is told,
     /// and disconnected with 0x93 if it sends more. Default 1,024.
@@ -51,6 +76,7 @@ pub struct Config {
     pub outgoing_topic_aliases: u16,
     /// The highest QoS that clients may publish with, told in CONNACK. A message or a will beyond it ends the
     /// connection with 0x9B; subscriptions get no more than this. Default QoS 2.
+    #[cfg_attr(feature = "serde", serde(with = "units::qos"))]
     pub maximum_qos: QoS,
     /// Whether clients may publish retained messages, told in CONNACK. Otherwise such a message or will ends the
     /// connection with 0x9A. Default true.
@@ -65,6 +91,7 @@ pub struct Config {
     pub subscription_identifiers: bool,
     /// What a client that asks for Response Information is told: the beginning of the topics on which it may receive
     /// answers. `%c` stands for its client identifier. Default `None`: nothing.
+    #[cfg_attr(feature = "serde", serde(with = "units::text_or_none"))]
     pub response_information: Option<String>,
     /// How many levels a topic name or filter may have. Beyond it a subscription is refused with 0x8F, a message
     /// with 0x90. Default 128.
@@ -79,11 +106,13 @@ pub struct Config {
     /// Bytes that wait for one connected client: topics, payloads, properties and an overhead of 64 for each
     /// message. One message is always taken, whatever its size. Beyond it [`overflow`](Self::overflow) decides.
     /// Default 16 MiB.
+    #[cfg_attr(feature = "serde", serde(with = "units::bytes"))]
     pub outbox_bytes: usize,
     /// Messages that wait in the session of a client that is not connected. Beyond it
     /// [`overflow`](Self::overflow) decides. Default 1,000.
     pub offline_messages: usize,
     /// Bytes that wait there, counted as in [`outbox_bytes`](Self::outbox_bytes). Default 4 MiB.
+    #[cfg_attr(feature = "serde", serde(with = "units::bytes"))]
     pub offline_bytes: usize,
     /// Whether QoS 0 messages wait for a client that is not connected. Default false: they are dropped.
     pub offline_qos0: bool,
@@ -92,6 +121,7 @@ pub struct Config {
     pub overflow: Overflow,
     /// Bytes encoded for one connection but not yet written. Above it messages stay in the outbox and nothing
     /// more is read from the client. Default 64 KiB.
+    #[cfg_attr(feature = "serde", serde(with = "units::bytes"))]
     pub transmit_watermark: usize,
 
     /// Connections at a time, over all listeners. One more is closed at once and counted. Default 100,000.
@@ -105,23 +135,27 @@ pub struct Config {
     pub max_sessions: usize,
     /// The longest time a session outlives its connection. MQTT 5.0 clients that ask for more are told; MQTT 3
     /// sessions that are not clean get this. Default 30 days.
+    #[cfg_attr(feature = "serde", serde(with = "units::duration"))]
     pub session_expiry: Duration,
     /// Subscriptions of one session. One more is refused with 0x97. Default 100,000.
     pub max_subscriptions: usize,
 
     /// How often the broker publishes what has changed of its figures, below `$SYS/broker/`: retained messages, which
     /// count among the others. Not more often than every 100 ms. Default `None`: it does not.
+    #[cfg_attr(feature = "serde", serde(with = "units::duration_or_off"))]
     pub sys_interval: Option<Duration>,
 
     /// Retained messages. One more is delivered but not retained, and counted. Default 1,000,000.
     pub max_retained_messages: usize,
     /// Bytes of retained messages, counted as in [`outbox_bytes`](Self::outbox_bytes). A message beyond it is
     /// delivered but not retained, and counted. Default 256 MiB.
+    #[cfg_attr(feature = "serde", serde(with = "units::bytes"))]
     pub max_retained_bytes: usize,
 }
 
 /// What happens to a message of QoS 1 or 2 for a client whose queue is full.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "kebab-case"))]
 #[non_exhaustive]
 pub enum Overflow {
     /// The new message is dropped for this client.
@@ -138,6 +172,7 @@ pub enum Overflow {
 /// Which member of a shared subscription gets the next message. Whatever the strategy, members whose clients are not
 /// connected get messages only if no other is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "kebab-case"))]
 #[non_exhaustive]
 pub enum SharedStrategy {
     /// One after the other.

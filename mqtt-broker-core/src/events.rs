@@ -1,11 +1,14 @@
 //! `Events`: what happens in the broker, for whoever wants to watch.
 
 use std::collections::VecDeque;
+use std::fmt;
 use std::future::poll_fn;
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Context, Poll};
 
 use mqttkit_codec::{Closed, QoS, Str, TopicFilter, TopicName};
+use mqttkit_ws_transport::AcceptError;
 
 use crate::notify::{LOOK, Notify};
 use crate::policy::Client;
@@ -27,6 +30,15 @@ pub enum Event {
         client_id: Str,
         /// How its connection ended.
         cause: Closed,
+    },
+    /// A connection ended without having been a client: refused, malformed, silent, or cut off.
+    Refused {
+        /// Where it came from, where that is known.
+        address: Option<SocketAddr>,
+        /// The client identifier in its CONNECT, if it came to that.
+        client_id: Option<Str>,
+        /// Why.
+        cause: NotConnected,
     },
     /// A client made or renewed a subscription.
     Subscribed {
@@ -69,14 +81,57 @@ pub enum Event {
     },
 }
 
-/// Why a message was dropped.
+/// Why a message was dropped. Each cause has its counter in [`Dropped`](crate::Dropped), which [`Dropped::of`] names.
+///
+/// [`Dropped::of`]: crate::Dropped::of
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum DropCause {
-    /// The outbox of a connected client was full: it reads too slowly.
+    /// QoS 0, and the outbox of a connected client was full: it reads too slowly.
+    SlowQos0,
+    /// The same of QoS 1 or 2.
     Slow,
     /// The queue of a client that is not connected was full.
     Offline,
+    /// Its lifetime ended before it could be sent.
+    Expired,
+    /// Larger than the packets that the client takes.
+    TooLarge,
+    /// It waited in a session that ended.
+    SessionEnded,
+}
+
+impl DropCause {
+    /// All of them.
+    pub const ALL: &[Self] =
+        &[Self::SlowQos0, Self::Slow, Self::Offline, Self::Expired, Self::TooLarge, Self::SessionEnded];
+}
+
+/// Why a connection never became a client.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum NotConnected {
+    /// There were [`Config::max_connections`](crate::Config::max_connections).
+    TooManyConnections,
+    /// Its handshake failed: TLS, WebSocket, the PROXY protocol, or it spoke something else.
+    Handshake(Arc<AcceptError>),
+    /// Its handshake was the oldest of [`Config::max_handshakes`](crate::Config::max_handshakes) and not done yet.
+    TooManyHandshakes,
+    /// It ended like this. [`Closed::Local`] has the reason with which the policy or the broker refused it.
+    Closed(Closed),
+}
+
+impl fmt::Display for NotConnected {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::TooManyConnections => {
+                f.write_str("there are as many connections as the configuration allows")
+            }
+            Self::Handshake(error) => error.fmt(f),
+            Self::TooManyHandshakes => f.write_str("there are too many handshakes, and it was the oldest"),
+            Self::Closed(closed) => closed.fmt(f),
+        }
+    }
 }
 
 /// Receives events, from the moment it was made on. It has room for a number of events; what comes while it is full
@@ -147,11 +202,6 @@ impl Observers {
         self.list.push(Arc::downgrade(&shared));
         self.messages |= messages;
         Events { shared }
-    }
-
-    /// Whether anybody watches at all.
-    pub(crate) fn is_watched(&self) -> bool {
-        !self.list.is_empty()
     }
 
     /// Whether anybody wants to know of every message.

@@ -65,6 +65,7 @@
 //! - `tokio` (default): [`Builder::build`]. Any other runtime comes through [`Builder::build_with`].
 //! - `aws-lc-rs` (default) or `ring`: TLS listeners with that provider. `tls`: with a provider of your own.
 //! - `passwords`: [`PasswordFile`], which hashes with argon2.
+//! - `serde`: [`Config`] from a file, with durations and sizes as people write them, which `units` reads.
 //! - `self-signed`: certificates for development, as in [`transport::tls`].
 
 mod broker;
@@ -86,10 +87,12 @@ mod scratch;
 mod sim;
 mod state;
 mod stats;
+#[cfg(feature = "serde")]
+pub mod units;
 
 pub use broker::{Broker, Builder, ServeError};
 pub use config::{Config, Overflow, SharedStrategy};
-pub use events::{DropCause, Event, Events};
+pub use events::{DropCause, Event, Events, NotConnected};
 pub use listener::{Listen, ListenError, Listening};
 pub use local::{LocalClient, LocalError};
 pub use mount::Mount;

@@ -19,6 +19,7 @@ use tracing::{debug, error, warn};
 use crate::broker::Inner;
 use crate::config::Config;
 use crate::connection;
+use crate::events::NotConnected;
 use crate::house::{Member, Seat};
 use crate::notify::{ABORT, Notify, SHUT_DOWN};
 
@@ -44,6 +45,7 @@ pub struct Listen {
     scheme: Option<Scheme>,
     options: Option<AcceptOptions>,
     sniff: bool,
+    name: Option<Arc<str>>,
 }
 
 /// A listening socket of a broker. Dropping it changes nothing: the socket is open until
@@ -78,7 +80,7 @@ pub enum ListenError {
 impl Listen {
     /// At this address for this scheme. Port 0 picks a free one; see [`Listening::local_addr`].
     pub fn new(scheme: Scheme, address: impl Into<SocketAddr>) -> Self {
-        Self { address: address.into(), scheme: Some(scheme), options: None, sniff: true }
+        Self { address: address.into(), scheme: Some(scheme), options: None, sniff: true, name: None }
     }
 
     /// For MQTT over TCP and over WebSocket, and with a TLS configuration in the [`options`](Self::options) over TLS too:
@@ -118,6 +120,17 @@ impl Listen {
     /// of the broker. [`any`](Self::any) always looks.
     pub fn sniff(self, sniff: bool) -> Self {
         Self { sniff, ..self }
+    }
+
+    /// With this name, which policies, events and logs find in [`PeerInfo::listener`](mqttkit_ws_transport::PeerInfo::listener). Default its URL, such as
+    /// `ws://0.0.0.0:8083/mqtt`; `any://` for [`any`](Self::any).
+    pub fn named(self, name: &str) -> Self {
+        Self { name: Some(name.into()), ..self }
+    }
+
+    /// The name it was given.
+    pub(crate) fn name(&self) -> Option<Arc<str>> {
+        self.name.clone()
     }
 
     pub(crate) fn into_parts(
@@ -237,6 +250,7 @@ impl Drop for Pass {
 }
 
 /// The accept loop.
+#[allow(clippy::too_many_arguments, reason = "it takes over everything that the listener is")]
 pub(crate) async fn accept<R: Runtime>(
     inner: Arc<Inner>,
     runtime: R,
@@ -245,6 +259,7 @@ pub(crate) async fn accept<R: Runtime>(
     running: Arc<Running>,
     member: Member,
     signs: Signs,
+    name: Arc<str>,
 ) {
     let notify = running.notify();
     // Dropped in reverse order: the socket first, then the news of it.
@@ -266,7 +281,7 @@ pub(crate) async fn accept<R: Runtime>(
         match accepted {
             Ok((stream, address)) => {
                 let Some(seat) = inner.take_seat() else {
-                    debug!(%address, "refused: as many connections as the configuration allows");
+                    refused(&inner, address, NotConnected::TooManyConnections);
                     continue;
                 };
                 let leave = Arc::new(Notify::default());
@@ -274,8 +289,8 @@ pub(crate) async fn accept<R: Runtime>(
                     shaking.retain(|other| other.strong_count() > 0);
                 }
                 shaking.push_back(Arc::downgrade(&leave));
-                let hands =
-                    shake_hands(Arc::clone(&inner), acceptor.clone(), stream, address, seat, pass, leave);
+                let (inner, acceptor, name) = (Arc::clone(&inner), acceptor.clone(), Arc::clone(&name));
+                let hands = shake_hands(inner, acceptor, stream, address, seat, pass, leave, name);
                 Runtime::spawn(&runtime, hands);
             }
             Err(error) => match AcceptFault::of(&error) {
@@ -306,6 +321,7 @@ fn make_room(shaking: &mut VecDeque<Weak<Notify>>) {
 }
 
 /// The handshake of one connection, then the connection. It can be told to `leave` while it shakes hands.
+#[allow(clippy::too_many_arguments, reason = "it takes over everything that the connection is")]
 async fn shake_hands<R: Runtime>(
     inner: Arc<Inner>,
     acceptor: Acceptor<R>,
@@ -314,6 +330,7 @@ async fn shake_hands<R: Runtime>(
     seat: Seat,
     pass: Pass,
     leave: Arc<Notify>,
+    name: Arc<str>,
 ) {
     let notify = Arc::new(Notify::default());
     let Some(member) = inner.register(Arc::clone(&notify)) else { return };
@@ -321,14 +338,30 @@ async fn shake_hands<R: Runtime>(
     let Some(accepted) = until_told(&notify, shaking).await else { return };
     drop((pass, leave));
     match accepted {
-        Some(Ok(Accepted::Link(link, info))) => {
+        Some(Ok(Accepted::Link(link, mut info))) => {
+            info.listener = Some(name);
             connection::run(inner, link, info, notify, seat, member).await;
         }
-        Some(Err(error)) => debug!(%address, %error, "handshake failed"),
-        None => debug!(%address, "handshake given up: there are too many, and it was the oldest"),
+        Some(Err(error)) => refused(&inner, address, NotConnected::Handshake(Arc::new(error))),
+        None => refused(&inner, address, NotConnected::TooManyHandshakes),
         // Plain HTTP was answered.
         Some(Ok(_)) => {}
     }
+}
+
+/// What a listener without a name is called.
+pub(crate) fn url(scheme: Option<Scheme>, address: SocketAddr, path: &str) -> Arc<str> {
+    match scheme {
+        Some(scheme @ (Scheme::Ws | Scheme::Wss)) => format!("{scheme}://{address}{path}"),
+        Some(scheme) => format!("{scheme}://{address}"),
+        None => format!("any://{address}"),
+    }
+    .into()
+}
+
+fn refused(inner: &Inner, address: SocketAddr, cause: NotConnected) {
+    debug!(%address, %cause, "refused");
+    inner.with_state(|state| state.refused(Some(address), None, || cause));
 }
 
 /// Waits for a place among `places` handshakes. Only the accept loop waits, so that one waker is enough.

@@ -18,6 +18,7 @@ use mqttkit_ws_transport::PeerInfo;
 
 use crate::capabilities::Capabilities;
 use crate::config::Config;
+use crate::events::NotConnected;
 use crate::notify::Notify;
 use crate::policy::{
     Action, Admission, Client, Decision, Exchange, Policy, Refusal, mounted_filter, mounted_topic,
@@ -35,6 +36,8 @@ pub(crate) struct Peer {
     policy: Option<Arc<dyn Policy>>,
     info: Arc<PeerInfo>,
     client: Option<Arc<Client>>,
+    /// The client identifier in the CONNECT.
+    claimed: Option<Str>,
     /// The messages in flight that came for shared subscriptions.
     for_groups: InFlightForGroups,
     /// How many QoS 1 and 2 messages the client takes at a time.
@@ -133,6 +136,7 @@ impl Peer {
             policy,
             info: Arc::new(info),
             client: None,
+            claimed: None,
             for_groups: InFlightForGroups::new(),
             window: 0,
             exchange: None,
@@ -325,9 +329,9 @@ impl Peer {
         matches!(self.phase, Phase::Open(_))
     }
 
-    /// Who the client is, once it was allowed in.
+    /// Who the client is; until it was allowed in, who it says it is.
     pub(crate) fn client_id(&self) -> Option<&Str> {
-        self.client.as_deref().map(Client::client_id)
+        self.client.as_deref().map(Client::client_id).or(self.claimed.as_ref())
     }
 
     pub(crate) fn info(&self) -> &Arc<PeerInfo> {
@@ -337,6 +341,7 @@ impl Peer {
     /// Gives the connection back if the policy must be asked first.
     fn on_connect(&mut self, now: Instant, state: &mut State, connect: Box<Connect>) -> Option<Box<Connect>> {
         self.phase = Phase::Deciding(None);
+        self.claimed = Some(connect.client_id.detached());
         if let Err(reason) = self.capabilities.check_will(&connect) {
             self.refuse(now, &Refusal::new(reason));
             return None;
@@ -411,9 +416,16 @@ impl Peer {
     }
 
     fn finish(&mut self, now: Instant, state: &mut State, closed: &Closed) {
-        if let Phase::Open(client) = mem::replace(&mut self.phase, Phase::Done(closed.clone())) {
-            let for_groups = mem::take(&mut self.for_groups);
-            state.disconnected(now, client, self.connection.take_session(), for_groups, closed);
+        match mem::replace(&mut self.phase, Phase::Done(closed.clone())) {
+            Phase::Open(client) => {
+                let for_groups = mem::take(&mut self.for_groups);
+                state.disconnected(now, client, self.connection.take_session(), for_groups, closed);
+            }
+            Phase::Opening | Phase::Deciding(_) => {
+                let cause = || NotConnected::Closed(closed.clone());
+                state.refused(self.info.address, self.client_id(), cause);
+            }
+            Phase::Done(_) => {}
         }
     }
 

@@ -53,6 +53,7 @@ impl<R: Runtime> AnyRuntime for R {
     ) -> BoxFuture<'static, Result<SocketAddr, ListenError>> {
         let runtime = self.clone();
         Box::pin(async move {
+            let named = listen.name();
             let (address, scheme, options) = listen.into_parts(inner.config(), inner.signpost());
             let path = options.served_path().to_owned();
             let tls = options.has_tls();
@@ -67,9 +68,10 @@ impl<R: Runtime> AnyRuntime for R {
             };
             let (listener, local) = open.await.map_err(|source| ListenError::Io { address, source })?;
             let member = inner.register(running.notify()).ok_or(ListenError::ShuttingDown)?;
+            let name = named.unwrap_or_else(|| listener::url(scheme, local, &path));
             let signs = Signs::put(inner.signpost(), scheme, tls, local.port(), &path);
             let accepting =
-                listener::accept(inner, runtime.clone(), listener, acceptor, running, member, signs);
+                listener::accept(inner, runtime.clone(), listener, acceptor, running, member, signs, name);
             Runtime::spawn(&runtime, accepting);
             Ok(local)
         })

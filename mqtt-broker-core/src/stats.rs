@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use mqttkit_codec::Str;
 
+use crate::events::DropCause;
 use crate::policy::Client;
 
 /// A snapshot of the broker's counters.
@@ -73,6 +74,23 @@ pub struct Dropped {
 impl Dropped {
     /// All causes together.
     pub fn total(&self) -> u64 {
-        self.slow_qos0 + self.slow + self.offline + self.expired + self.too_large + self.session_ended
+        DropCause::ALL.iter().map(|cause| self.of(*cause)).sum()
+    }
+
+    /// One cause.
+    pub fn of(&self, cause: DropCause) -> u64 {
+        let mut counters = *self;
+        *counters.counter(cause)
+    }
+
+    pub(crate) fn counter(&mut self, cause: DropCause) -> &mut u64 {
+        match cause {
+            DropCause::SlowQos0 => &mut self.slow_qos0,
+            DropCause::Slow => &mut self.slow,
+            DropCause::Offline => &mut self.offline,
+            DropCause::Expired => &mut self.expired,
+            DropCause::TooLarge => &mut self.too_large,
+            DropCause::SessionEnded => &mut self.session_ended,
+        }
     }
 }

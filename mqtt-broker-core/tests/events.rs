@@ -4,8 +4,13 @@
 
 mod support;
 
-use mqttkit_broker_core::{Broker, Closed, Config, DropCause, Event, Events, Message, QoS, TopicName};
-use support::{PATIENCE, join};
+use mqttkit_broker_core::transport::{AcceptError, ConnectOptions};
+use mqttkit_broker_core::{
+    Broker, Closed, Config, DropCause, Event, Events, Listen, Message, NotConnected, QoS, TopicName,
+};
+use support::{PATIENCE, RawClient, dial, join, until, v5};
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 async fn next(events: &mut Events) -> Event {
@@ -56,10 +61,46 @@ async fn local_clients_are_seen_and_so_is_what_they_are_too_slow_for() {
     assert!(matches!(next(&mut events).await, Event::Connected { client: None, .. }));
     assert!(matches!(next(&mut events).await, Event::Subscribed { .. }));
     match next(&mut events).await {
-        Event::Dropped { client_id, cause: DropCause::Slow, count: 1 } => assert_eq!(client_id, "l"),
+        Event::Dropped { client_id, cause: DropCause::SlowQos0, count: 1 } => assert_eq!(client_id, "l"),
         other => panic!("{other:?}"),
     }
     assert!(matches!(next(&mut events).await, Event::Unsubscribed { .. }));
+}
+
+#[tokio::test]
+async fn what_is_no_client_is_told_too() {
+    let mut config = Config::default();
+    config.max_connections = 1;
+    let broker = Broker::builder().config(config).build();
+    let mut events = broker.events(16);
+    let listening = broker.listen(Listen::tcp(([127, 0, 0, 1], 0)).named("front")).await.unwrap();
+    let mut first = TcpStream::connect(listening.local_addr()).await.unwrap();
+    until("it has its seat", || broker.stats().connections == 1).await;
+    let _second = TcpStream::connect(listening.local_addr()).await.unwrap();
+    match next(&mut events).await {
+        Event::Refused { address: Some(_), client_id: None, cause: NotConnected::TooManyConnections } => {}
+        other => panic!("{other:?}"),
+    }
+    first.write_all(b"GET / HTTP/1.1\r\n\r\n").await.unwrap();
+    first.shutdown().await.unwrap();
+    match next(&mut events).await {
+        Event::Refused { address, cause: NotConnected::Handshake(error), .. } => {
+            assert_eq!(address, Some(first.local_addr().unwrap()));
+            assert!(matches!(*error, AcceptError::WrongProtocol { .. }), "{error}");
+        }
+        other => panic!("{other:?}"),
+    }
+    drop(first);
+    until("the seat is free", || broker.stats().connections == 0).await;
+    let url = format!("mqtt://{}", listening.local_addr());
+    let client = RawClient::connect(dial(&url, &ConnectOptions::default()).await, v5("c")).await;
+    match next(&mut events).await {
+        Event::Connected { client: Some(client), .. } => {
+            assert_eq!(client.peer().listener.as_deref(), Some("front"));
+        }
+        other => panic!("{other:?}"),
+    }
+    client.disconnect().await;
 }
 
 #[tokio::test]

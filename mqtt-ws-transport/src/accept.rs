@@ -132,6 +132,8 @@ pub struct PeerInfo {
     pub via: Option<SocketAddr>,
     /// How MQTT is carried.
     pub scheme: Scheme,
+    /// The name of the listener that accepted the connection, if whoever runs it gave it one.
+    pub listener: Option<Arc<str>>,
     /// The HTTP request that became a WebSocket: path, query, headers, cookies, sub-protocol.
     pub upgrade: Option<Box<Upgrade>>,
     /// What TLS knows: the client's certificate, the name it asked for.
@@ -141,7 +143,7 @@ pub struct PeerInfo {
 impl PeerInfo {
     /// Of a connection that came without this crate's help.
     pub fn new(scheme: Scheme, address: Option<SocketAddr>) -> Self {
-        Self { address, via: None, scheme, upgrade: None, tls: None }
+        Self { address, via: None, scheme, listener: None, upgrade: None, tls: None }
     }
 
     /// The client is `client`, if that is known better than by the socket.

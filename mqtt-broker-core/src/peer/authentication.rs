@@ -49,10 +49,13 @@ impl Peer {
         };
         *asking = None;
         self.challenged = false;
-        let ignored = self.exchange.take().is_some_and(|exchange| !exchange.was_noticed());
+        let exchange = self.exchange.take();
+        let ignored = exchange.as_ref().is_some_and(|exchange| !exchange.was_noticed());
         match verdict {
-            // [MQTT-4.12.0-1]: nobody looked at the method, so nobody supports it.
-            Ok(_) if ignored => self.refuse(now, &Refusal::new(ReasonCode::BadAuthenticationMethod)),
+            // [MQTT-4.12.0-1]: nobody looked at the method, or whoever did has not decided by it: nobody supports it.
+            Ok(admission) if ignored || (exchange.is_some() && admission.is_undecided()) => {
+                self.refuse(now, &Refusal::new(ReasonCode::BadAuthenticationMethod));
+            }
             Ok(admission) if self.is_open() => self.renew(now, admission),
             Ok(admission) => self.allow(now, connect, admission),
             Err(refusal) => self.refuse(now, &refusal),

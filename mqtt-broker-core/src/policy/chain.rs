@@ -8,7 +8,8 @@ use super::{Action, Admission, BoxFuture, Client, ConnectRequest, Decision, Poli
 ///
 /// A client is in when one admits it, out when one refuses it. [`Admission::undecided`] and [`Refusal::unknown`] pass
 /// the question on; at the end a client that somebody asked for and did not know is refused, and otherwise let in
-/// anonymously. The same holds for [`Decision::Undecided`]; at the end the client may. Rewriting goes through all in
+/// anonymously. One with an authentication method is in only if the policy that admits it looked at its
+/// [exchange](ConnectRequest::exchange). The same holds for [`Decision::Undecided`]; at the end the client may. Rewriting goes through all in
 /// order, each working on what the one before made.
 ///
 /// ```
@@ -40,6 +41,10 @@ impl Policy for Chain {
         Box::pin(async move {
             let mut unknown = None;
             for policy in &self.policies {
+                // Who lets a client in must have looked at its exchange itself.
+                if let Some(exchange) = request.exchange {
+                    exchange.forget_notice();
+                }
                 match policy.authenticate(request).await {
                     Ok(admission) if admission.undecided => {}
                     Err(refusal) if refusal.undecided => unknown = Some(refusal),

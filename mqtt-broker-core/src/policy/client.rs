@@ -21,7 +21,12 @@ pub struct Client {
 impl Client {
     /// The client of this CONNECT, as for a test of a policy.
     pub fn new(connect: &Connect, admission: impl Into<Admission>, peer: Arc<PeerInfo>) -> Self {
-        Self { id: connect.client_id.detached(), version: connect.version, admission: admission.into(), peer }
+        let admission = admission.into();
+        let id = match &admission.client_id {
+            Some(given) if !connect.client_id.is_empty() => given.clone(),
+            _ => connect.client_id.detached(),
+        };
+        Self { id, version: connect.version, admission, peer }
     }
 
     pub(crate) fn set_id(&mut self, client_id: Str) {
@@ -36,7 +41,7 @@ impl Client {
         self.admission.limits.valid_for = limits.valid_for;
     }
 
-    /// The client identifier; an assigned one if the client had none. For the will of such a client it is empty.
+    /// The client identifier, or the one that the policy gave it instead; an assigned one if the client had none. For the will of such a client it is empty.
     pub fn client_id(&self) -> &Str {
         &self.id
     }

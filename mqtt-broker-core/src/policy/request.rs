@@ -124,6 +124,11 @@ impl Exchange {
         self.noticed.load(Ordering::Relaxed)
     }
 
+    /// Another policy is asked: it has not looked at it yet.
+    pub(crate) fn forget_notice(&self) {
+        self.noticed.store(false, Ordering::Relaxed);
+    }
+
     /// What is to be sent to the client. For the connection, after it has polled the policy.
     pub(crate) fn take_challenge(&self) -> Option<Bytes> {
         self.lock().challenge.take()

@@ -61,6 +61,7 @@ pub struct Admission {
     pub(crate) identity: Identity,
     pub(crate) limits: Limits,
     pub(crate) mount_point: Option<Str>,
+    pub(crate) client_id: Option<Str>,
     pub(crate) authentication_data: Option<Bytes>,
     pub(crate) data: Option<Arc<dyn Any + Send + Sync>>,
     pub(super) undecided: bool,
@@ -86,6 +87,9 @@ impl Admission {
     /// Below this topic: all that the client publishes, subscribes to and receives, its will too, is put below the
     /// mount point without its knowing. `tenants/7` makes `a/b` to `tenants/7/a/b`. The policy itself sees the topics
     /// as the client names them.
+    ///
+    /// Client identifiers are those of the whole broker, whatever the mount point: who comes with the identifier of
+    /// another takes its place. See [`with_client_id`](Self::with_client_id).
     #[must_use]
     pub fn with_mount_point(self, mount_point: &TopicName) -> Self {
         let path = format!("{}/", mount_point.as_str().trim_end_matches('/'));
@@ -103,6 +107,21 @@ impl Admission {
     #[must_use]
     pub fn with_data<T: Any + Send + Sync>(self, data: T) -> Self {
         Self { data: Some(Arc::new(data)), ..self }
+    }
+
+    /// With another client identifier than it came with: its session, its events and [`Broker::kick`] know it by this.
+    /// So clients of several tenants, say, can have identifiers that are the same, if the tenant is made a part of
+    /// it. It must be the same for the same client, or the client does not find its session again. For a client that
+    /// came without one, one is assigned all the same.
+    ///
+    /// [`Broker::kick`]: crate::Broker::kick
+    #[must_use]
+    pub fn with_client_id(self, client_id: Str) -> Self {
+        Self { client_id: Some(client_id), ..self }
+    }
+
+    pub(crate) fn is_undecided(&self) -> bool {
+        self.undecided
     }
 
     /// As whom.

@@ -121,6 +121,44 @@ fn a_method_that_the_policy_does_not_look_at_is_not_supported() {
     assert!(world.join("other").0 > 0);
 }
 
+/// Looks at the method and leaves the decision to others.
+struct Curious;
+
+impl Policy for Curious {
+    fn authenticate<'a>(&'a self, request: ConnectRequest<'a>) -> BoxFuture<'a, Result<Admission, Refusal>> {
+        let _ = request.exchange.map(|exchange| exchange.method().clone());
+        Box::pin(std::future::ready(Ok(Admission::undecided())))
+    }
+}
+
+/// Lets everybody in and has never heard of methods.
+struct Careless;
+
+impl Policy for Careless {
+    fn authenticate<'a>(&'a self, _: ConnectRequest<'a>) -> BoxFuture<'a, Result<Admission, Refusal>> {
+        Box::pin(std::future::ready(Ok(Identity::anonymous().into())))
+    }
+}
+
+/// [MQTT-4.12.0-1]
+#[test]
+fn nobody_is_in_by_a_method_on_which_nobody_decided() {
+    use crate::policy::Chain;
+    let deaf = || Chain::new().then(Curious).then(Careless);
+    let mut world = World::new();
+    for policy in [Chain::new().then(Curious), deaf(), Chain::new().then(deaf())] {
+        world.set_policy(policy);
+        let client = world.connect(with_method(v5("c"), "QUIZ"));
+        assert_eq!(world.connack(client).reason, ReasonCode::BadAuthenticationMethod);
+        assert_eq!(world.stats().sessions, 0);
+    }
+    world.set_policy(Curious);
+    let client = world.connect(with_method(v5("c"), "QUIZ"));
+    assert_eq!(world.connack(client).reason, ReasonCode::BadAuthenticationMethod);
+    world.set_policy(Chain::new().then(Curious).then(Quiz).then(Careless));
+    clever(&mut world);
+}
+
 #[test]
 fn a_client_authenticates_again_and_stays_longer() {
     let mut world = quiz();

@@ -7,6 +7,7 @@ mod aliases;
 mod authentication;
 mod capabilities;
 mod chaos;
+mod events;
 mod messages;
 mod overflow;
 mod policy;

@@ -154,6 +154,46 @@ fn a_session_does_not_move_to_another_mount_point() {
     assert!(!world.connack(other).session_present);
 }
 
+/// Every user has clients of its own, whatever they call themselves.
+struct Tenants;
+
+impl Policy for Tenants {
+    fn authenticate<'a>(&'a self, request: ConnectRequest<'a>) -> BoxFuture<'a, Result<Admission, Refusal>> {
+        let tenant = request.connect.user_name.clone().unwrap_or_default();
+        let own = Str::try_from(format!("{tenant}:{}", request.connect.client_id)).unwrap();
+        let admission = Admission::new(Identity::named(&tenant))
+            .with_mount_point(&TopicName::try_from(tenant).unwrap())
+            .with_client_id(own);
+        Box::pin(std::future::ready(Ok(admission)))
+    }
+}
+
+#[test]
+fn clients_of_two_tenants_may_have_the_same_identifier() {
+    let mut world = World::new();
+    world.set_policy(Tenants);
+    let (one, two) = (world.connect(user(lasting("c", 60), "1")), world.connect(user(lasting("c", 60), "2")));
+    assert!(world.is_connected(one) && world.is_connected(two));
+    for client in [one, two] {
+        world.subscribe(client, "x", QoS::AtLeastOnce);
+    }
+    world.cut(one);
+    let sender = world.connect(user(v5(""), "1"));
+    let assigned = world.connack(sender).properties.assigned_client_identifier().unwrap();
+    assert!(assigned.starts_with("sim-"), "it is nobody's: {assigned}");
+    world.publish(sender, "x", "waits", QoS::AtLeastOnce);
+    let one = world.connect(user(lasting("c", 60), "1"));
+    assert!(world.connack(one).session_present);
+    assert!(world.connack(one).properties.assigned_client_identifier().is_none());
+    assert_eq!(world.texts(one), ["x=waits"]);
+    assert_eq!(world.texts(two), [""; 0]);
+    assert!(world.is_connected(two), "nobody took its place");
+    assert!(world.state.kick(&text("2:c"), ReasonCode::AdministrativeAction.into()));
+    world.ring();
+    world.run();
+    assert!(!world.is_connected(two) && world.is_connected(one));
+}
+
 #[test]
 fn the_limits_of_a_client_are_its_own() {
     let mut world = hotel();

@@ -10,7 +10,7 @@ use super::handover::InFlightForGroups;
 use super::outbox::Room;
 use super::session::{FOR_EVER, Link, LinkKind, LinkStatus, Session};
 use super::{ClientKey, State};
-use crate::events::Event;
+use crate::events::{DropCause, Event};
 use crate::notify::Notify;
 use crate::policy::Client;
 
@@ -50,8 +50,10 @@ impl State {
         client: &Arc<Client>,
         notify: &Arc<Notify>,
     ) -> Connecting {
-        let client_id =
-            if connect.client_id.is_empty() { self.assign_id() } else { connect.client_id.detached() };
+        let client_id = match client.client_id() {
+            none if none.is_empty() => self.assign_id(),
+            client_id => client_id.clone(),
+        };
         if let Some(&slot) = self.by_id.get(&client_id) {
             match self.sessions[slot].link.as_ref().map(|link| (link.kind, link.id)) {
                 // [MQTT-3.1.4-3]: the earlier connection must end, and first give back what is in flight.
@@ -165,7 +167,8 @@ impl State {
             return self.end_session(now, slot);
         }
         let room = Room { messages: self.config.offline_messages, bytes: self.config.offline_bytes };
-        self.counters.dropped.offline += session.outbox.go_offline(room, self.config.offline_qos0);
+        let dropped = session.outbox.go_offline(room, self.config.offline_qos0);
+        self.counters.lose(&mut self.observers, &session.client_id, DropCause::Offline, dropped);
         session.expires_at = (session.expiry != FOR_EVER).then(|| now + session.expiry);
         let delay = session.will.as_ref().and_then(|will| will.properties.will_delay_interval());
         let at_once = match delay.unwrap_or(0) {
@@ -192,8 +195,9 @@ impl State {
             self.router.remove(filter, slot);
         }
         let orphans = session.take_orphans();
-        self.counters.dropped.session_ended += session.outbox.len() as u64;
-        self.hand_over(now, orphans);
+        let waiting = session.outbox.len() as u64;
+        self.counters.lose(&mut self.observers, &session.client_id, DropCause::SessionEnded, waiting);
+        self.hand_over(now, &session.client_id, orphans);
         if let Some(will) = session.will {
             self.publish_will(now, will);
         }

@@ -9,6 +9,7 @@ use super::handover::{InFlightForGroups, Origin};
 use super::retained::Found;
 use super::session::LinkStatus;
 use super::{ClientKey, State};
+use crate::events::DropCause;
 use crate::policy::unmounted_topic;
 
 /// How far [`State::drain`] came.
@@ -87,7 +88,12 @@ impl State {
                     }
                 }
                 // [MQTT-3.1.2-25]: as if it had been sent. Nothing else can be wrong with it here.
-                Err(_) => self.counters.dropped.too_large += 1,
+                Err(_) => {
+                    if let Some(session) = self.sessions.get(client.slot) {
+                        let client_id = &session.client_id;
+                        self.counters.lose(&mut self.observers, client_id, DropCause::TooLarge, 1);
+                    }
+                }
             }
         }
         self.drained(client, Drained::Again)
@@ -136,7 +142,7 @@ impl State {
         let origin =
             (queued.group != 0).then(|| Origin { group: queued.group, expires: queued.message.expires });
         let Some(mut message) = queued.into_message(now) else {
-            self.counters.dropped.expired += 1;
+            self.counters.lose(&mut self.observers, &session.client_id, DropCause::Expired, 1);
             return Next::Again;
         };
         if let Some(mount_point) = &session.mount_point {

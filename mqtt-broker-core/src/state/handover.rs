@@ -3,13 +3,14 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use mqttkit_codec::{Instant, Outgoing, PacketId, QoS};
+use mqttkit_codec::{Instant, Outgoing, PacketId, QoS, Str};
 
 use super::State;
 use super::group::{Pick, Serial};
 use super::outbox::{Ids, Routed};
 use super::publish::{Delivery, Shared};
 use super::session::Session;
+use crate::events::DropCause;
 use crate::policy::mounted_topic;
 
 /// Where a message in flight came from, if it came to its receiver for a group.
@@ -65,20 +66,20 @@ impl Session {
 }
 
 impl State {
-    /// Gives these to other members, as far as there are any.
-    pub(super) fn hand_over(&mut self, now: Instant, orphans: Vec<Orphan>) {
+    /// Gives what this client leaves behind to other members, as far as there are any.
+    pub(super) fn hand_over(&mut self, now: Instant, client_id: &Str, orphans: Vec<Orphan>) {
         for Orphan { message, group, qos, retain } in orphans {
             let topic = message.message.topic.as_str();
             let pick = Pick::new(self.config.shared_strategy, None, topic, &mut self.random);
-            let Self { router, sessions, counters, .. } = self;
+            let Self { router, sessions, counters, observers, .. } = self;
             if message.is_expired(now) {
-                counters.dropped.expired += 1;
+                counters.lose(observers, client_id, DropCause::Expired, 1);
                 continue;
             }
             let online = |slot| sessions.get(slot).is_some_and(Session::is_online);
             let outstanding = |slot| sessions.get(slot).map_or(0, Session::outstanding);
             let Some((slot, wish)) = router.member_of(group, pick, online, outstanding) else {
-                counters.dropped.session_ended += 1;
+                counters.lose(observers, client_id, DropCause::SessionEnded, 1);
                 continue;
             };
             let delivery = Delivery {

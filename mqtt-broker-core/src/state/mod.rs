@@ -18,6 +18,7 @@ mod sys;
 mod timers;
 
 use std::collections::HashMap;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use mqttkit_codec::{Instant, ReasonCode, Str};
@@ -31,7 +32,7 @@ use self::session::{LinkStatus, Session};
 use self::sys::Sys;
 use self::timers::Timers;
 use crate::config::Config;
-use crate::events::{Events, Observers};
+use crate::events::{DropCause, Event, Events, NotConnected, Observers};
 use crate::notify::Notify;
 use crate::policy::{Client, Refusal};
 use crate::stats::{Dropped, Stats};
@@ -82,6 +83,16 @@ struct Counters {
     dropped: Dropped,
     retained_refused: u64,
     clients: usize,
+}
+
+impl Counters {
+    /// Messages for a client were dropped: counts them, and tells whoever watches.
+    fn lose(&mut self, observers: &mut Observers, client_id: &Str, cause: DropCause, count: u64) {
+        if count > 0 {
+            *self.dropped.counter(cause) += count;
+            observers.emit(|| Event::Dropped { client_id: client_id.clone(), cause, count });
+        }
+    }
 }
 
 impl State {
@@ -186,6 +197,16 @@ impl State {
     /// Somebody watches from now on.
     pub(crate) fn observe(&mut self, capacity: usize, messages: bool) -> Events {
         self.observers.observe(capacity, messages)
+    }
+
+    /// A connection never became a client.
+    pub(crate) fn refused(
+        &mut self,
+        address: Option<SocketAddr>,
+        client_id: Option<&Str>,
+        cause: impl FnOnce() -> NotConnected,
+    ) {
+        self.observers.emit(|| Event::Refused { address, client_id: client_id.cloned(), cause: cause() });
     }
 
     /// Adds what the state counts.

@@ -147,36 +147,24 @@ impl State {
         let message = if keep { shared.detached() } else { Arc::clone(&shared.fresh) };
         let pushed =
             session.outbox.push(Queued { message, ids, qos, retain, group }, room, self.config.overflow);
-        let dropped = &mut self.counters.dropped;
         let cause = match (online, qos) {
-            (false, _) => &mut dropped.offline,
-            (true, QoS::AtMostOnce) => &mut dropped.slow_qos0,
-            (true, _) => &mut dropped.slow,
+            (false, _) => DropCause::Offline,
+            (true, QoS::AtMostOnce) => DropCause::SlowQos0,
+            (true, _) => DropCause::Slow,
         };
         let count = match pushed {
             Pushed::Queued => 0,
             Pushed::Displaced(count) => count,
             Pushed::Dropped | Pushed::Overrun => 1,
         };
-        if count > 0 && self.observers.is_watched() {
-            let client_id = session.client_id.clone();
-            let cause = if online { DropCause::Slow } else { DropCause::Offline };
-            self.observers.emit(|| Event::Dropped { client_id, cause, count });
-        }
+        self.counters.lose(&mut self.observers, &session.client_id, cause, count);
         match pushed {
-            Pushed::Queued => self.wake(slot),
-            Pushed::Displaced(count) => {
-                *cause += count;
-                self.wake(slot);
+            Pushed::Queued | Pushed::Displaced(_) => self.wake(slot),
+            Pushed::Overrun if online => {
+                debug_assert_eq!(self.config.overflow, Overflow::Disconnect);
+                self.kick_slot(slot, ReasonCode::QuotaExceeded.into());
             }
-            Pushed::Dropped => *cause += 1,
-            Pushed::Overrun => {
-                *cause += 1;
-                if online {
-                    debug_assert_eq!(self.config.overflow, Overflow::Disconnect);
-                    self.kick_slot(slot, ReasonCode::QuotaExceeded.into());
-                }
-            }
+            Pushed::Dropped | Pushed::Overrun => {}
         }
     }
 }
