@@ -5,9 +5,10 @@ use crate::error::{DisconnectError, Leftover, PublishError, SubscribeError};
 use crate::event::Events;
 use crate::metrics::Metrics;
 use crate::options::Options;
-use crate::outbox::{Command, Load, Outgoing, Refusal, Request, RequestKind, Stop};
+use crate::outbox::{Command, Load, Outgoing, Reader, Refusal, Request, RequestKind, Stop};
 use crate::promise::promise;
 use crate::shared::Shared;
+use crate::subscription::{StreamOptions, SubscriptionStream};
 use crate::ticket::Ticket;
 use bytes::Bytes;
 use mqttkit_codec::{
@@ -19,7 +20,7 @@ use std::time::Duration;
 
 /// A handle to a connection. All clones are the same client.
 ///
-/// When the last clone and the [`Messages`](crate::Messages) are dropped the client disconnects, after what was
+/// When the last clone, the [`Messages`](crate::Messages) and all [`SubscriptionStream`]s are dropped the client disconnects, after what was
 /// published before. While one of them lives the connection is kept, so a program that only receives may drop its
 /// handle.
 #[derive(Debug, Clone)]
@@ -179,6 +180,56 @@ impl Client {
         reason.granted_qos().ok_or(SubscribeError::Refused(reason))
     }
 
+    /// Subscribes, and gives the messages a stream of their own.
+    ///
+    /// ```no_run
+    /// # use mqttkit_client::{Client, QoS};
+    /// # async fn example(client: Client) -> Result<(), mqttkit_client::SubscribeError> {
+    /// let mut doors = client.stream("home/+/door", QoS::AtLeastOnce).await?;
+    /// while let Some(message) = doors.recv().await {
+    ///     println!("{}: {:?}", message.topic, message.payload);
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// Otherwise as [`subscribe`](Self::subscribe); but a dropped future ends the subscription again.
+    pub async fn stream<F>(&self, filter: F, qos: QoS) -> Result<SubscriptionStream, SubscribeError>
+    where
+        F: TryInto<TopicFilter>,
+        SubscribeError: From<F::Error>,
+    {
+        let subscription = Subscription::new(filter.try_into()?, qos);
+        self.stream_with([subscription], StreamOptions::new()).await
+    }
+
+    /// Makes several subscriptions in one request, and gives their messages one stream, which behaves as `options` say.
+    ///
+    /// # Errors
+    /// See [`SubscribeError`]. [`Refused`](SubscribeError::Refused) only if the server refused them all, with its reason
+    /// for the first; see [`SubscriptionStream::granted`].
+    pub async fn stream_with(
+        &self,
+        subscriptions: impl IntoIterator<Item = Subscription>,
+        options: StreamOptions,
+    ) -> Result<SubscriptionStream, SubscribeError> {
+        let subscriptions: Vec<_> = subscriptions.into_iter().collect();
+        let filters: Vec<_> = subscriptions.iter().map(|subscription| subscription.filter.clone()).collect();
+        if filters.is_empty() {
+            return Err(SubscribeError::Empty);
+        }
+        let mut stream = SubscriptionStream::new(Arc::clone(&self.inner.shared), filters, &options);
+        let kind = RequestKind::Subscribe(subscriptions, options.properties);
+        let granted = self.request(kind, Some(stream.reader(options.on_drop))).await?;
+        if let Some(&first) = granted.first()
+            && granted.iter().all(|reason| reason.is_error())
+        {
+            return Err(SubscribeError::Refused(first));
+        }
+        stream.set_granted(granted);
+        Ok(stream)
+    }
+
     /// Makes several subscriptions in one request. Returns the server's answer to each, in order: the granted QoS or why
     /// it was refused.
     ///
@@ -192,10 +243,11 @@ impl Client {
         if subscriptions.is_empty() {
             return Err(SubscribeError::Empty);
         }
-        self.request(RequestKind::Subscribe(subscriptions, properties)).await
+        self.request(RequestKind::Subscribe(subscriptions, properties), None).await
     }
 
-    /// Ends a subscription, and waits for the server's answer. To end one that does not exist is no error.
+    /// Ends a subscription, and waits for the server's answer. To end one that does not exist is no error. A
+    /// [`SubscriptionStream`] that has no other ends with it.
     ///
     /// Cancel-safety is that of [`subscribe`](Self::subscribe).
     pub async fn unsubscribe<F>(&self, filter: F) -> Result<(), SubscribeError>
@@ -222,7 +274,7 @@ impl Client {
         if filters.is_empty() {
             return Err(SubscribeError::Empty);
         }
-        self.request(RequestKind::Unsubscribe(filters, properties)).await
+        self.request(RequestKind::Unsubscribe(filters, properties), None).await
     }
 
     /// Ends gracefully: takes no more messages, sends what is queued and waits for what is not acknowledged, up to
@@ -293,10 +345,15 @@ impl Client {
         self.inner.shared.status().connack.clone()
     }
 
-    async fn request(&self, kind: RequestKind) -> Result<Vec<ReasonCode>, SubscribeError> {
+    async fn request(
+        &self,
+        kind: RequestKind,
+        reader: Option<Reader>,
+    ) -> Result<Vec<ReasonCode>, SubscribeError> {
         let (ticket, answer) = promise();
         let load = Load::of_request(&kind);
-        let command = Command::Request(Request { kind, ticket: Some(ticket), load });
+        let command =
+            Command::Request(Request { kind, ticket: Some(ticket), load, reader, identifier: None });
         self.inner.shared.outbox.push(command).await.map_err(|_| SubscribeError::Closed)?;
         answer.await.unwrap_or(Err(SubscribeError::Closed))
     }

@@ -42,6 +42,15 @@ pub enum Event {
         /// How many since the last event of this kind.
         messages: u64,
     },
+    /// A stream of messages is not read fast enough, and [`SlowReader`](crate::SlowReader) says to drop some: told at the
+    /// first, and when there is room again.
+    SlowReader {
+        /// The first filter of the [`SubscriptionStream`](crate::SubscriptionStream); none for
+        /// [`Messages`](crate::Messages).
+        filter: Option<TopicFilter>,
+        /// How many since the last event of this kind for this stream.
+        dropped: u64,
+    },
     /// This stream was not read fast enough: so many events before this one were thrown away, the oldest first.
     Missed(u64),
     /// The client has ended: nothing comes after this.

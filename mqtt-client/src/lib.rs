@@ -25,7 +25,11 @@
 //! | [`Options`] | what to connect to and how to behave; [`Client::builder`] begins one |
 //! | [`Client`] | the handle: publish, subscribe, unsubscribe, disconnect; cheap to clone |
 //! | [`Messages`] | the bounded stream of what arrives |
-//! | [`Ticket`] | the acknowledgement of one message, to be awaited or dropped |
+//! | [`SubscriptionStream`] | one for some subscriptions alone, with a [`SlowReader`] policy of its own |
+//! | [`Acknowledgement`] | tells the server that a message is in safe hands, for those who want to say it themselves |
+//! | [`Ticket`] | what becomes of one message: its state, its end, cancelling it, a deadline |
+//! | [`Delivery`] | how a message is treated on its way: time to live, priority, full queues, no connection |
+//! | [`Metrics`] | all of it in numbers |
 //! | [`Events`] | what happens to the connection, with a [`Continuity`] report for each new one |
 //! | [`Driver`] | the future behind it all; spawned for you, or yours to run |
 //!
@@ -52,6 +56,7 @@
 //! of `platform-verifier`: see [`transport`].
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+mod acknowledgement;
 mod alarm;
 mod client;
 mod connector;
@@ -60,6 +65,8 @@ mod delivery;
 mod driver;
 mod error;
 mod event;
+mod inbox;
+mod messages;
 mod metrics;
 mod options;
 mod outbox;
@@ -69,6 +76,7 @@ mod shared;
 mod subscription;
 mod ticket;
 
+pub use acknowledgement::Acknowledgement;
 pub use client::Client;
 pub use connector::{Attempt, Connector, Credentials, Failure, NetConnector, Opened};
 pub use continuity::Continuity;
@@ -78,10 +86,12 @@ pub use error::{
     ConnectError, DisconnectCause, DisconnectError, Leftover, OptionsError, PublishError, SubscribeError,
 };
 pub use event::{Event, Events};
+pub use inbox::{SlowReader, StreamEnd};
+pub use messages::Messages;
 pub use metrics::Metrics;
 pub use options::{Options, Parts};
 pub use reconnect::{ReconnectPolicy, Trouble};
-pub use subscription::Messages;
+pub use subscription::{OnDrop, StreamOptions, SubscriptionStream};
 pub use ticket::{Ticket, TicketState};
 
 /// The packets and values of the protocol.

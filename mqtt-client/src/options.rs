@@ -5,10 +5,11 @@ use crate::connector::{Attempt, Connector, NetConnector, Recipe};
 use crate::delivery::Delivery;
 use crate::driver::Driver;
 use crate::error::{ConnectError, OptionsError};
+use crate::inbox::{Inbox, SlowReader};
+use crate::messages::Messages;
 use crate::outbox::Load;
 use crate::reconnect::ReconnectPolicy;
 use crate::shared::{Clock, Shared};
-use crate::subscription::Messages;
 use bytes::Bytes;
 use mqttkit_codec::{
     Binary, ClientConfig, ClientConnection, Connect, ConnectProperties, Instant, QoS, Session, Str,
@@ -56,6 +57,8 @@ pub struct Options {
     max_in_flight: Option<usize>,
     disconnect_timeout: Duration,
     delivery: Delivery,
+    slow_reader: SlowReader,
+    manual_acknowledgement: bool,
 }
 
 /// A client whose driver is not running yet. See [`Options::build`].
@@ -129,6 +132,8 @@ impl Options {
             max_in_flight: None,
             disconnect_timeout: 5 * SECOND,
             delivery: Delivery::new(),
+            slow_reader: SlowReader::Wait,
+            manual_acknowledgement: false,
         }
         .client_id(random_client_id());
         if let Some(user_name) = user_name {
@@ -293,6 +298,20 @@ impl Options {
         self
     }
 
+    /// What happens when [`Messages`] is full. Default: the client stops reading, so that the server waits.
+    pub fn slow_reader(mut self, slow_reader: SlowReader) -> Self {
+        self.slow_reader = slow_reader;
+        self
+    }
+
+    /// Whether what comes out of [`Messages`] is acknowledged by the application, with the handle that
+    /// [`Messages::recv_unacknowledged`] gives; [`Messages::recv`] acknowledges by itself then. Otherwise a message is
+    /// acknowledged when it is put in there. Streams have an option of their own. Default false.
+    pub fn manual_acknowledgement(mut self, manual: bool) -> Self {
+        self.manual_acknowledgement = manual;
+        self
+    }
+
     /// The largest packet taken, in bytes with its header. MQTT 5.0 servers are told and keep to it; an older one
     /// that sends a larger packet is disconnected. Default 16 MiB.
     pub fn max_packet_size(mut self, bytes: u32) -> Self {
@@ -448,7 +467,8 @@ impl Options {
             Clock::new(move || Instant::new(runtime.now()))
         };
         let client_id = self.connect.client_id.clone();
-        let shared = Arc::new(Shared::new(clock, self.send_queue, self.receive_buffer, client_id));
+        let inbox = Inbox::new(self.receive_buffer, self.slow_reader, self.manual_acknowledgement, None);
+        let shared = Arc::new(Shared::new(clock, self.send_queue, inbox, client_id));
         let session_expiry = self.connect.properties.session_expiry_interval().unwrap_or(0);
         let defaults = Defaults {
             disconnect_timeout: self.disconnect_timeout,

@@ -2,22 +2,25 @@
 
 use crate::alarm::Alarms;
 use crate::event::EventHub;
+use crate::inbox::Inbox;
 use crate::metrics::{Counters, Metrics};
 use crate::outbox::{Load, Outbox};
-use crate::subscription::Inbox;
 use mqttkit_codec::{ConnAck, Instant, Str};
 use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Each part has a lock of its own, held for a few instructions and never while another is taken.
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) outbox: Outbox,
-    pub(crate) inbox: Inbox,
+    /// What goes to no stream.
+    pub(crate) inbox: Arc<Inbox>,
     pub(crate) events: EventHub,
     pub(crate) alarms: Alarms,
     pub(crate) counters: Counters,
     clock: Clock,
+    streams: AtomicU64,
     status: Mutex<Status>,
 }
 
@@ -46,14 +49,15 @@ impl fmt::Debug for Clock {
 }
 
 impl Shared {
-    pub(crate) fn new(clock: Clock, outbox: Load, inbox: Load, client_id: Str) -> Self {
+    pub(crate) fn new(clock: Clock, outbox: Load, inbox: Inbox, client_id: Str) -> Self {
         Self {
             outbox: Outbox::new(outbox),
-            inbox: Inbox::new(inbox),
+            inbox: Arc::new(inbox),
             events: EventHub::default(),
             alarms: Alarms::default(),
             counters: Counters::default(),
             clock,
+            streams: AtomicU64::new(0),
             status: Mutex::new(Status { connected: false, client_id, connack: None }),
         }
     }
@@ -61,11 +65,17 @@ impl Shared {
     #[cfg(test)]
     pub(crate) fn for_tests() -> Self {
         let limit = Load { entries: 10, bytes: 1 << 20 };
-        Self::new(Clock::new(|| Instant::ZERO), limit, limit, Str::EMPTY)
+        let inbox = Inbox::new(limit, crate::SlowReader::Wait, false, None);
+        Self::new(Clock::new(|| Instant::ZERO), limit, inbox, Str::EMPTY)
     }
 
     pub(crate) fn now(&self) -> Instant {
         self.clock.0()
+    }
+
+    /// The number of another stream.
+    pub(crate) fn next_stream(&self) -> u64 {
+        self.streams.fetch_add(1, Ordering::Relaxed)
     }
 
     pub(crate) fn status(&self) -> MutexGuard<'_, Status> {

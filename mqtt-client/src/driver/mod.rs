@@ -16,6 +16,7 @@
 mod in_flight;
 mod intake;
 mod online;
+mod router;
 mod work;
 
 use crate::connector::{Connector, Credentials, Failure, Opened};
@@ -284,7 +285,7 @@ impl<R: Runtime, C: Connector> Driver<R, C> {
     }
 
     fn retry_at(&mut self, now: Instant, trouble: Trouble) -> Option<Instant> {
-        if self.stopping.is_some() && self.work.is_idle() {
+        if self.stopping.is_some() && self.work.is_idle_offline() {
             return None;
         }
         let trouble = match trouble {
@@ -379,7 +380,16 @@ impl<R: Runtime, C: Connector> Driver<R, C> {
 
     /// Notes what the handles want beside sending.
     fn note(&mut self, now: Instant, control: Control) {
-        let Control { stops, abandoned, .. } = control;
+        let Control { stops, acks, gone, abandoned, .. } = control;
+        for (token, reason) in acks {
+            match &mut self.state {
+                State::Online(online) => online.acknowledge(now, token, reason),
+                _ => self.session.ack(token, reason),
+            }
+        }
+        if !gone.is_empty() {
+            self.work.streams_gone(&gone);
+        }
         for Stop { disconnect, timeout, done } in stops {
             self.stop(now + timeout, disconnect).done.push(done);
         }
@@ -399,7 +409,9 @@ impl<R: Runtime, C: Connector> Driver<R, C> {
     /// Waits without a connection, until `deadline` or until the client is to end and need not or must not wait.
     fn wait_offline(&mut self, cx: &mut Context<'_>, now: Instant, deadline: Instant) -> Step {
         let deadline = match &self.stopping {
-            Some(stopping) if now >= stopping.deadline || self.work.is_idle() => return self.finish(),
+            Some(stopping) if now >= stopping.deadline || self.work.is_idle_offline() => {
+                return self.finish();
+            }
             Some(stopping) => deadline.min(stopping.deadline),
             None => deadline,
         };

@@ -1,14 +1,14 @@
 //! One connection: a link, the codec's state machine, and the turns in which bytes go between them.
 
 use super::in_flight::Flying;
-use super::intake::Intake;
+use super::intake::{Hand, Intake};
 use super::work::Work;
 use crate::error::{DisconnectCause, PublishError};
 use crate::outbox::{Budget, Command, Outgoing, Request, RequestKind};
 use bytes::{Buf, BytesMut};
 use mqttkit_codec::{
-    ClientConnection, ClientEvent, Closed, ConnAck, Disconnect, Instant, PublishError as Unsent, QoS,
-    ReasonCode, Session, Timeout, Version,
+    AckToken, ClientConnection, ClientEvent, Closed, ConnAck, Disconnect, Instant, PublishError as Unsent,
+    QoS, ReasonCode, Session, Timeout, Version,
 };
 use mqttkit_ws_transport::{Link, LinkError, LinkExt};
 use std::collections::VecDeque;
@@ -129,11 +129,14 @@ impl<L: Link> Online<L> {
         self.connection.poll_timeout()
     }
 
+    pub(super) fn acknowledge(&mut self, now: Instant, token: AckToken, reason: ReasonCode) {
+        self.connection.ack(now, token, reason);
+    }
+
     /// Says goodbye. The next turn ends the connection.
-    ///
-    /// A session that ends with its connection cannot be kept by a goodbye, so that is left out of it.
     pub(super) fn disconnect(&mut self, now: Instant, disconnect: &Disconnect) {
         if self.connection.disconnect(now, disconnect).is_err() {
+            // It asks for what cannot be, which was refused before it came here.
             let _ = self.connection.disconnect(now, &Disconnect::new(disconnect.reason));
         }
     }
@@ -149,7 +152,7 @@ impl<L: Link> Online<L> {
         self.check_time(now, self.may_read(work, intake));
         let mut progress = false;
         if self.established.is_some() {
-            progress |= intake.forward(cx, now, &mut self.connection);
+            progress |= intake.forward(&mut Hand { cx, now, connection: &mut self.connection });
             progress |= self.fill(now, work);
         }
         progress |= self.write(cx, work);
@@ -262,9 +265,11 @@ impl<L: Link> Online<L> {
     }
 
     fn request(&mut self, now: Instant, work: &mut Work, request: Request) {
+        let Some(request) = work.begin(request) else { return };
         let sent = match &request.kind {
             RequestKind::Subscribe(list, properties) => {
-                self.connection.subscribe(now, properties.clone(), list.iter().cloned())
+                let properties = work.identified(properties.clone(), request.identifier);
+                self.connection.subscribe(now, properties, list.iter().cloned())
             }
             RequestKind::Unsubscribe(list, properties) => {
                 self.connection.unsubscribe(now, properties.clone(), list.iter().cloned())
@@ -394,14 +399,17 @@ impl<L: Link> Online<L> {
                 // As the codec does: MQTT 3.1 has no Session Present, its sessions are taken to be there.
                 let resumed = connack.session_present
                     || (self.connection.version() == Version::V31 && !self.clean_start);
-                intake.connection_established(resumed);
+                intake.connection_established(work.router(), resumed);
                 let end = self.written + self.connection.transmit().remaining() as u64;
-                work.connection_established(Arc::new(*connack), resumed, lost, end);
+                let identifiers = self.connection.version().has_properties()
+                    && connack.properties.subscription_identifier_available().unwrap_or(true);
+                work.connection_established(Arc::new(*connack), resumed, lost, end, identifiers);
             }
             ClientEvent::Publish { message, token, .. } => {
                 self.useful = true;
                 work.shared.counters.messages_received.add(1);
-                if intake.take(cx, now, &mut self.connection, message, token).is_err() {
+                let mut hand = Hand { cx, now, connection: &mut self.connection };
+                if intake.take(&mut hand, work.router(), message, token).is_err() {
                     self.overrun = true;
                     let _ = self.connection.disconnect(now, &Disconnect::new(ReasonCode::QuotaExceeded));
                 }

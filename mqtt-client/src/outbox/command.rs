@@ -3,12 +3,15 @@
 use super::Load;
 use crate::delivery::{Delivery, Offline, Priority};
 use crate::error::SubscribeError;
+use crate::inbox::Inbox;
 use crate::promise::Resolver;
+use crate::subscription::OnDrop;
 use crate::ticket::{Outcome, TicketResolver};
 use mqttkit_codec::{
     Disconnect, Instant, Message, QoS, ReasonCode, SubscribeProperties, Subscription, TopicFilter,
     UnsubscribeProperties,
 };
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Something for the driver to do.
@@ -38,6 +41,18 @@ pub(crate) struct Request {
     pub(crate) kind: RequestKind,
     pub(crate) ticket: Option<Resolver<Answer>>,
     pub(crate) load: Load,
+    /// The stream that wants what comes of it.
+    pub(crate) reader: Option<Reader>,
+    /// The Subscription Identifier that the client gives it, beside the properties.
+    pub(crate) identifier: Option<u32>,
+}
+
+/// A stream that reads from one or more filters.
+#[derive(Debug, Clone)]
+pub(crate) struct Reader {
+    pub(crate) id: u64,
+    pub(crate) inbox: Arc<Inbox>,
+    pub(crate) on_drop: OnDrop,
 }
 
 #[derive(Debug, Clone)]

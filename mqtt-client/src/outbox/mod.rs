@@ -12,13 +12,13 @@ mod load;
 mod push;
 mod queue;
 
-pub(crate) use command::{Answer, Command, Outgoing, Request, RequestKind, Stop};
+pub(crate) use command::{Answer, Command, Outgoing, Reader, Request, RequestKind, Stop};
 pub(crate) use load::Load;
 pub(crate) use push::Refusal;
 pub(crate) use queue::Budget;
 
 use crate::error::PublishError;
-use mqttkit_codec::Instant;
+use mqttkit_codec::{AckToken, Instant, ReasonCode};
 use queue::Queue;
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -28,6 +28,10 @@ use std::task::{Context, Waker};
 #[derive(Debug, Default)]
 pub(crate) struct Control {
     pub(crate) stops: Vec<Stop>,
+    /// Messages that the application acknowledges.
+    pub(crate) acks: Vec<(AckToken, ReasonCode)>,
+    /// Streams that nobody reads any more.
+    pub(crate) gone: Vec<u64>,
     /// Nobody is left who could send or receive anything.
     pub(crate) abandoned: bool,
     /// Commands that are left in the queue.
@@ -55,6 +59,8 @@ struct State {
     /// The driver, while it waits.
     driver: Option<Waker>,
     stops: Vec<Stop>,
+    acks: Vec<(AckToken, ReasonCode)>,
+    gone: Vec<u64>,
     /// Handles that can send or receive.
     users: usize,
     /// There is a connection.
@@ -84,6 +90,8 @@ impl Outbox {
                 next_id: 0,
                 driver: None,
                 stops: Vec::new(),
+                acks: Vec::new(),
+                gone: Vec::new(),
                 users: 0,
                 online: false,
                 closed: false,
@@ -116,6 +124,36 @@ impl Outbox {
         let mut state = self.lock();
         state.users = state.users.saturating_sub(1);
         let driver = if state.users == 0 { state.driver.take() } else { None };
+        drop(state);
+        wake(driver);
+    }
+
+    /// Tells the driver that the application has a message.
+    pub(crate) fn acknowledge(&self, token: AckToken, reason: ReasonCode) {
+        let mut state = self.lock();
+        if state.ended {
+            return;
+        }
+        state.acks.push((token, reason));
+        let driver = state.driver.take();
+        drop(state);
+        wake(driver);
+    }
+
+    /// A stream has been dropped, and was a user.
+    pub(crate) fn stream_dropped(&self, id: u64) {
+        self.stream_ended(id);
+        self.user_dropped();
+    }
+
+    /// Nobody shall get anything by this stream any more.
+    pub(crate) fn stream_ended(&self, id: u64) {
+        let mut state = self.lock();
+        if state.ended {
+            return;
+        }
+        state.gone.push(id);
+        let driver = state.driver.take();
         drop(state);
         wake(driver);
     }
@@ -156,6 +194,8 @@ impl Outbox {
         }
         let control = Control {
             stops: std::mem::take(&mut state.stops),
+            acks: std::mem::take(&mut state.acks),
+            gone: std::mem::take(&mut state.gone),
             abandoned: state.users == 0,
             queued: state.queue.len(),
             crowded: !state.waiting.is_empty(),
