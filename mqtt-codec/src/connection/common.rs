@@ -1,5 +1,7 @@
 //! What both roles have in common: the codec, the bytes to send, the session, and how a connection ends.
 
+use alloc::boxed::Box;
+
 use super::closed::{Closed, ProtocolError};
 use super::incoming::Incoming;
 use super::outgoing::Outgoing;
@@ -33,7 +35,7 @@ pub(super) struct Core {
     /// Whether this side may say goodbye; a server before MQTT 5.0 can only close. [MQTT-3.14.0-1]
     pub(super) says_goodbye: bool,
     /// The goodbye that waits for what is in flight, and when it waits no longer.
-    drain: Option<(Disconnect, Instant)>,
+    drain: Option<Box<(Disconnect, Instant)>>,
     /// Whether Reason Strings and User Properties may be sent. [MQTT-3.1.2-29]
     pub(super) problem_information: bool,
 }
@@ -45,7 +47,7 @@ pub(super) struct Core {
 enum End {
     Open,
     /// Over, and the application does not know yet.
-    Pending(Closed),
+    Pending(Box<Closed>),
     Done,
 }
 
@@ -122,14 +124,14 @@ impl Core {
             self.session.end_connection();
             self.outgoing.end_connection();
             self.incoming.end_connection();
-            self.end = End::Pending(closed);
+            self.end = End::Pending(Box::new(closed));
         }
     }
 
     /// The cause of the end, once.
     fn take_closed(&mut self) -> Option<Closed> {
         match core::mem::replace(&mut self.end, End::Done) {
-            End::Pending(closed) => Some(closed),
+            End::Pending(closed) => Some(*closed),
             End::Open => {
                 self.end = End::Open;
                 None
@@ -150,7 +152,7 @@ impl Core {
 
     /// Takes no more messages, and says goodbye when all in flight are complete or at the deadline.
     pub(super) fn drain(&mut self, now: Instant, disconnect: Disconnect, deadline: Instant) {
-        self.drain = Some((disconnect, deadline));
+        self.drain = Some(Box::new((disconnect, deadline)));
         self.continue_drain(now);
     }
 
@@ -160,17 +162,18 @@ impl Core {
 
     /// When the goodbye waits no longer.
     pub(super) fn drain_deadline(&self) -> Option<Instant> {
-        self.drain.as_ref().map(|&(_, deadline)| deadline)
+        self.drain.as_ref().map(|drain| drain.1)
     }
 
     /// Says the goodbye if it is time for it.
     pub(super) fn continue_drain(&mut self, now: Instant) {
-        let Some((_, deadline)) = &self.drain else { return };
+        let Some(deadline) = self.drain_deadline() else { return };
         let is_complete = self.session.is_empty() && !self.incoming.awaits_answers();
-        if now < *deadline && !is_complete {
+        if now < deadline && !is_complete {
             return;
         }
-        if let Some((disconnect, _)) = self.drain.take() {
+        if let Some(drain) = self.drain.take() {
+            let (disconnect, _) = *drain;
             let reason = disconnect.reason;
             self.disconnect(now, &disconnect, Closed::Local(reason));
         }

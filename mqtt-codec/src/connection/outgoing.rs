@@ -1,5 +1,6 @@
 //! Messages of ours: sent by name or alias, no more at a time than the peer takes, and again when a session resumes.
 
+use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 
 use bytes::BytesMut;
@@ -23,13 +24,21 @@ pub(super) struct Outgoing {
     pub(super) limits: Limits,
     /// How many more QoS 1 and 2 messages the peer takes now.
     quota: u16,
-    /// Messages of an earlier connection that must be sent again before new ones.
+    /// What most connections never have.
+    rest: Option<Box<Rest>>,
+    /// None where none may be set.
+    aliases: Option<Box<OwnAliases>>,
+    /// Whether a QoS 2 message is sent when the application says so, and not when it is published.
+    pub(super) holds_qos2: bool,
+}
+
+/// What is left of an earlier connection.
+#[derive(Debug, Default)]
+struct Rest {
+    /// Messages that must be sent again before new ones.
     resend: VecDeque<PacketId>,
     /// Messages that came to their end without a packet of the peer, and that the application is still to be told of.
     settled: VecDeque<(PacketId, ReasonCode)>,
-    aliases: OwnAliases,
-    /// Whether a QoS 2 message is sent when the application says so, and not when it is published.
-    pub(super) holds_qos2: bool,
 }
 
 /// What the peer said that it takes.
@@ -83,17 +92,24 @@ impl Limits {
 impl Outgoing {
     /// Ends a message that no packet of the peer will end.
     pub(super) fn settle(&mut self, id: PacketId, reason: ReasonCode) {
-        self.settled.push_back((id, reason));
+        self.rest.get_or_insert_default().settled.push_back((id, reason));
     }
 
     /// The end of such a message.
     pub(super) fn take_settled(&mut self) -> Option<(PacketId, ReasonCode)> {
-        self.settled.pop_front()
+        self.rest.as_mut()?.settled.pop_front()
+    }
+
+    /// The message to send again next.
+    fn next_resend(&self) -> Option<PacketId> {
+        self.rest.as_ref()?.resend.front().copied()
     }
 
     pub(super) fn end_connection(&mut self) {
-        self.resend = VecDeque::new();
-        self.aliases = OwnAliases::default();
+        if let Some(rest) = &mut self.rest {
+            rest.resend = VecDeque::new();
+        }
+        self.aliases = None;
     }
 }
 
@@ -152,7 +168,8 @@ impl Core {
     /// Sends a message, by its alias if it has one. The session keeps it by its name, since an alias does not
     /// outlive the connection. [MQTT-3.3.2-7]
     fn send_publish(&mut self, now: Instant, publish: &Publish) -> Result<(), EncodeError> {
-        match self.outgoing.aliases.choose(&publish.topic) {
+        let aliases = self.outgoing.aliases.as_mut();
+        match aliases.as_ref().map_or(Alias::None, |aliases| aliases.choose(&publish.topic)) {
             Alias::None => self.transmit.publish(&self.codec, publish)?,
             alias @ (Alias::New(number) | Alias::Known(number)) => {
                 let mut aliased = publish.clone();
@@ -161,7 +178,11 @@ impl Core {
                     aliased.topic = TopicName::ALIASED;
                 }
                 match self.transmit.publish(&self.codec, &aliased) {
-                    Ok(()) => self.outgoing.aliases.used(&publish.topic, alias),
+                    Ok(()) => {
+                        if let Some(aliases) = aliases {
+                            aliases.used(&publish.topic, alias);
+                        }
+                    }
                     // The alias itself may be what makes it too large.
                     Err(EncodeError::PacketTooLarge { .. }) => self.transmit.publish(&self.codec, publish)?,
                     Err(error) => return Err(error),
@@ -174,19 +195,23 @@ impl Core {
 
     /// How many QoS 1 and 2 messages may be published now. None overtakes one that is sent again.
     pub(super) fn send_quota(&self) -> usize {
-        let may_send = self.outgoing.resend.is_empty() && self.is_open();
+        let may_send =
+            self.outgoing.rest.as_ref().is_none_or(|rest| rest.resend.is_empty()) && self.is_open();
         if may_send { usize::from(self.outgoing.quota) } else { 0 }
     }
 
     /// Begins with what an earlier connection left in flight, in its order. [MQTT-4.4.0-1], [MQTT-4.6.0-1]
     pub(super) fn resume(&mut self, now: Instant) {
-        self.outgoing.aliases = OwnAliases::new(self.outgoing.limits.automatic_aliases);
+        let aliases = self.outgoing.limits.automatic_aliases;
+        self.outgoing.aliases = (aliases > 0).then(|| Box::new(OwnAliases::new(aliases)));
         self.outgoing.quota = self.outgoing.limits.receive_maximum;
         for id in self.session.outbound.in_order() {
             match self.session.outbound.get(id) {
                 // These wait for no quota. [MQTT-3.3.4-8], [MQTT-3.3.4-10]
                 Some(InFlight::Release { .. }) => self.send_ack(now, &PubRel::new(id)),
-                Some(InFlight::Publish(_)) => self.outgoing.resend.push_back(id),
+                Some(InFlight::Publish(_)) => {
+                    self.outgoing.rest.get_or_insert_default().resend.push_back(id);
+                }
                 _ => {}
             }
             self.pump_resend(now);
@@ -195,7 +220,7 @@ impl Core {
 
     /// Sends again as far as the quota reaches.
     fn pump_resend(&mut self, now: Instant) {
-        while let Some(&id) = self.outgoing.resend.front() {
+        while let Some(id) = self.outgoing.next_resend() {
             // One that the peer has acknowledged after all, unasked, needs it no more.
             if let Some(InFlight::Publish(publish)) = self.session.outbound.get(id) {
                 let taken = self.outgoing.limits.check(publish.delivery.qos(), publish.retain);
@@ -212,7 +237,9 @@ impl Core {
                     Err(error) => self.give_up(now, id, again.delivery.qos(), error),
                 }
             }
-            self.outgoing.resend.pop_front();
+            if let Some(rest) = &mut self.outgoing.rest {
+                rest.resend.pop_front();
+            }
         }
     }
 

@@ -1,5 +1,6 @@
 //! How a client is let in or not: what its CONNECT says, and the CONNACK that answers.
 
+use alloc::boxed::Box;
 use core::num::{NonZeroU16, NonZeroU32};
 
 use super::{Phase, ServerConnection};
@@ -19,7 +20,7 @@ pub(super) struct Client {
     pub(super) keep_alive: u16,
     pub(super) session_expiry: u32,
     pub(super) response_information: bool,
-    pub(super) authentication_method: Option<Str>,
+    pub(super) authentication_method: Option<Box<Str>>,
 }
 
 impl ServerConnection {
@@ -83,7 +84,7 @@ impl ServerConnection {
             keep_alive: connect.keep_alive,
             session_expiry: properties.session_expiry_interval().unwrap_or(0),
             response_information: properties.request_response_information().unwrap_or(false),
-            authentication_method: properties.authentication_method(),
+            authentication_method: properties.authentication_method().map(Box::new),
         };
         let topic_alias_maximum = properties.topic_alias_maximum().unwrap_or(0);
         self.core.outgoing.limits = Limits {
@@ -105,7 +106,7 @@ impl ServerConnection {
         if !self.client.response_information {
             connack.properties.remove(0x1A);
         }
-        match &self.client.authentication_method {
+        match self.client.authentication_method.as_deref() {
             // [MQTT-4.12.0-6]
             None => {
                 connack.properties.remove(0x15);

@@ -41,7 +41,7 @@ impl ServerConnection {
         if !auth_fits(auth.reason, true, self.phase == Phase::Connected) {
             return Err(EncodeError::InvalidReasonCode { packet: PacketType::Auth, code: auth.reason });
         }
-        self.core.send_auth(now, auth, self.client.authentication_method.as_ref())?;
+        self.core.send_auth(now, auth, self.client.authentication_method.as_deref())?;
         if self.phase == Phase::AwaitAnswer {
             self.phase = Phase::Authenticating { deadline: now + self.config.connect_timeout };
         }

@@ -232,3 +232,15 @@ fn answerable_version(error: &DecodeError) -> Option<Version> {
         _ => (error.version == Version::V5).then_some(Version::V5),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::ServerConnection;
+
+    /// A broker has one for each client, most of which are idle.
+    #[test]
+    fn a_connection_is_small() {
+        let size = size_of::<ServerConnection>();
+        assert!(size <= 576, "a ServerConnection is {size} bytes");
+    }
+}

@@ -52,7 +52,7 @@ impl ServerConnection {
     fn on_auth(&mut self, auth: Auth) -> Handled {
         // [MQTT-4.12.0-5]
         let method = auth.properties.authentication_method();
-        if method.is_none() || method != self.client.authentication_method {
+        if method.is_none() || method.as_ref() != self.client.authentication_method.as_deref() {
             return Err(ProtocolError::BadAuthenticationMethod);
         }
         if !auth_fits(auth.reason, false, self.phase == Phase::Connected) {
