@@ -3,11 +3,11 @@
 use std::fmt;
 use std::future::{Future, poll_fn};
 use std::hash::{BuildHasher, RandomState};
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use mqttkit_codec::{Closed, Instant, Message, ReasonCode, Str, TextError};
 use mqttkit_ws_transport::{Link, PeerInfo, Runtime, Signpost};
@@ -23,8 +23,9 @@ use crate::notify::{LOOK, Notify};
 use crate::policy::{Policy, Refusal};
 use crate::runtime::AnyRuntime;
 use crate::scratch;
-use crate::state::State;
+use crate::state::{Clock, State};
 use crate::stats::{ClientInfo, Stats};
+use crate::store::{Desk, Progress, Snapshot, Store, StoreError};
 
 /// An MQTT broker. A cheap handle: clones are the same broker.
 ///
@@ -40,6 +41,14 @@ pub struct Broker {
 pub struct Builder {
     config: Config,
     policy: Option<Arc<dyn Policy>>,
+    kept: Option<Kept>,
+}
+
+/// A store that was opened, and what it holds.
+#[derive(Debug)]
+struct Kept {
+    desk: Desk,
+    snapshot: Snapshot,
 }
 
 /// What all handles and tasks of one broker share.
@@ -52,6 +61,7 @@ pub(crate) struct Inner {
     keeper: Arc<Notify>,
     keeper_runs: AtomicBool,
     signpost: Signpost,
+    desk: Option<Desk>,
 }
 
 struct Guarded {
@@ -85,6 +95,16 @@ impl Builder {
         Self { policy: Some(Arc::new(policy)), ..self }
     }
 
+    /// With what this store holds, and keeping there what is to survive. Without one, nothing survives the broker. It is
+    /// opened and read here, which may block; the store must not serve another broker.
+    ///
+    /// # Errors
+    /// [`StoreError`]: it cannot be read, or makes no sense.
+    pub fn store(self, store: impl Store) -> Result<Self, StoreError> {
+        let (desk, snapshot) = Desk::open(Arc::new(store))?;
+        Ok(Self { kept: Some(Kept { desk, snapshot }), ..self })
+    }
+
     /// A broker on tokio, multi-threaded or current-thread.
     ///
     /// It may be built anywhere; [`Broker::serve`] and [`Broker::listen`] must run within a tokio runtime with IO
@@ -101,17 +121,30 @@ impl Builder {
         // shared subscriptions if they are to go by chance.
         let random = RandomState::new();
         let prefix = format!("auto-{:016x}", random.hash_one(0u8));
-        let state = State::new(Arc::clone(&config), prefix, random.hash_one(1u8));
+        let mut state = State::new(Arc::clone(&config), prefix, random.hash_one(1u8));
+        let runtime: Arc<dyn AnyRuntime> = Arc::new(runtime);
+        let keeper = Arc::new(Notify::default());
+        let desk = self.kept.map(|Kept { desk, snapshot }| {
+            desk.progress().set_keeper(&keeper);
+            let now = runtime.now();
+            let wall = SystemTime::now();
+            let origin = wall.checked_sub(now.since_origin()).unwrap_or(wall);
+            state.restore(now, snapshot, desk.progress().clone(), Clock { origin });
+            desk
+        });
         let inner = Inner {
             config,
             policy: self.policy,
-            runtime: Arc::new(runtime),
+            runtime,
             state: Mutex::new(Guarded { state, alarm: None }),
             house: Arc::new(House::default()),
-            keeper: Arc::new(Notify::default()),
+            keeper,
             keeper_runs: AtomicBool::new(false),
             signpost: Signpost::new(),
+            desk,
         };
+        // What the restoring itself has changed.
+        inner.with_state(|_| ());
         Broker { inner: Arc::new(inner) }
     }
 }
@@ -253,7 +286,7 @@ impl Broker {
 
     /// Shuts down: the listeners close, MQTT 5.0 clients are told 0x8B, everything written is flushed, WebSockets
     /// and TCP connections end with their own goodbyes, wills are published. What is not done after `deadline` is
-    /// cut. Returns whether everybody had left by then.
+    /// cut. Returns whether everybody had left by then, and with a [store](crate::store) whether that has kept everything.
     ///
     /// Nothing can be served or opened afterwards. Cancel-safe: dropped, the shutdown goes on without a deadline.
     pub async fn shutdown(&self, deadline: Duration) -> bool {
@@ -261,12 +294,41 @@ impl Broker {
         // Those that are in are told why; the bell of the house is for handshakes, listeners and newcomers.
         inner.with_state(|state| state.kick_all(ReasonCode::ServerShuttingDown));
         inner.house.close();
-        if inner.wait_empty(deadline).await {
-            return true;
+        let all = async {
+            poll_fn(|cx| inner.house.poll_empty(cx)).await;
+            self.stored().await.is_ok()
+        };
+        if let Some(all_is_kept) = inner.within(deadline, all).await {
+            return all_is_kept;
         }
         inner.house.clear();
-        inner.wait_empty(CUT).await;
+        inner.within(CUT, poll_fn(|cx| inner.house.poll_empty(cx))).await;
         false
+    }
+
+    /// Waits until everything that has happened so far is kept in the [store](crate::store): a message that the host has
+    /// [published](Self::publish) before, for instance. Without a store there is nothing to wait for.
+    ///
+    /// Cancel-safe: dropped, it has only waited less.
+    ///
+    /// # Errors
+    /// [`StoreError`]: the store has failed, so part of it may never be kept.
+    pub async fn stored(&self) -> Result<(), StoreError> {
+        let Some(progress) = self.inner.store_progress() else { return Ok(()) };
+        let op = self.inner.with_state(|state| state.store_position());
+        let bell = Arc::new(Notify::default());
+        let _place = progress.register(op, &bell);
+        poll_fn(|cx| {
+            bell.take(cx.waker());
+            if progress.position() >= op {
+                return Poll::Ready(Ok(()));
+            }
+            match progress.error() {
+                Some(error) => Poll::Ready(Err(error.clone())),
+                None => Poll::Pending,
+            }
+        })
+        .await
     }
 }
 
@@ -288,6 +350,11 @@ impl Inner {
 
     pub(crate) fn policy(&self) -> Option<&Arc<dyn Policy>> {
         self.policy.as_ref()
+    }
+
+    /// How far the store has come, if there is one.
+    pub(crate) fn store_progress(&self) -> Option<&Progress> {
+        self.desk.as_ref().map(Desk::progress)
     }
 
     pub(crate) fn runtime(&self) -> &Arc<dyn AnyRuntime> {
@@ -316,6 +383,11 @@ impl Inner {
             let (result, earlier) = {
                 let mut guarded = self.state.lock().unwrap_or_else(PoisonError::into_inner);
                 let result = work(&mut guarded.state);
+                if let Some(desk) = &self.desk
+                    && let Some(ops) = guarded.state.take_ops()
+                {
+                    desk.lay(ops);
+                }
                 guarded.state.take_wakes(bells);
                 let next = guarded.state.poll_timeout();
                 let earlier = next.is_some_and(|next| guarded.alarm.is_none_or(|alarm| next < alarm));
@@ -326,6 +398,9 @@ impl Inner {
             };
             for bell in bells.drain(..) {
                 bell.ring(LOOK);
+            }
+            if let Some(desk) = &self.desk {
+                desk.hand_over();
             }
             if earlier {
                 self.keeper.ring(LOOK);
@@ -352,14 +427,15 @@ impl Inner {
         }
     }
 
-    /// Waits until everybody has left, at most so long. Returns whether they have.
-    async fn wait_empty(&self, limit: Duration) -> bool {
+    /// Waits for this, at most so long.
+    async fn within<T>(&self, limit: Duration, what: impl Future<Output = T>) -> Option<T> {
         let mut timer = self.runtime.sleep_until(self.now() + limit);
+        let mut what = pin!(what);
         poll_fn(|cx: &mut Context<'_>| {
-            if self.house.poll_empty(cx).is_ready() {
-                return Poll::Ready(true);
+            if let Poll::Ready(came) = what.as_mut().poll(cx) {
+                return Poll::Ready(Some(came));
             }
-            Pin::new(&mut timer).poll(cx).map(|()| false)
+            Pin::new(&mut timer).poll(cx).map(|()| None)
         })
         .await
     }

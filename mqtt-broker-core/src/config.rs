@@ -151,6 +151,15 @@ pub struct Config {
     /// delivered but not retained, and counted. Default 256 MiB.
     #[cfg_attr(feature = "serde", serde(with = "units::bytes"))]
     pub max_retained_bytes: usize,
+
+    /// Changes that may wait for a [store](crate::store) that is slower than the broker. Beyond it a client whose messages
+    /// add to them is not read until half of them are kept, a client with a session to keep is refused with 0x89, and
+    /// QoS 1 and 2 messages of the host are refused with 0x97. Default 65,536.
+    pub store_ops: usize,
+    /// Bytes of these changes: messages, once each, and an overhead for each change. Beyond it the same.
+    /// Default 64 MiB.
+    #[cfg_attr(feature = "serde", serde(with = "units::bytes"))]
+    pub store_bytes: usize,
 }
 
 /// What happens to a message of QoS 1 or 2 for a client whose queue is full.
@@ -226,6 +235,8 @@ impl Default for Config {
             sys_interval: None,
             max_retained_messages: 1_000_000,
             max_retained_bytes: 256 << 20,
+            store_ops: 65_536,
+            store_bytes: 64 << 20,
         }
     }
 }

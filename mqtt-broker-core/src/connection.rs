@@ -34,7 +34,14 @@ pub(crate) async fn run<L: Link>(
 ) -> Closed {
     inner.start_keeper();
     let now = inner.now();
-    let peer = Peer::new(inner.config(), now, inner.policy().cloned(), info, Arc::clone(&notify));
+    let peer = Peer::new(
+        inner.config(),
+        now,
+        inner.policy().cloned(),
+        inner.store_progress(),
+        info,
+        Arc::clone(&notify),
+    );
     let mut connection = Connection {
         inner,
         link,
@@ -154,6 +161,7 @@ impl<L: Link> Connection<L> {
     /// acknowledgements that free no place, and packets that are not complete.
     fn take_turn(&mut self, now: Instant, look: bool) {
         let was_open = self.peer.is_open();
+        let was_listening = was_open && self.peer.takes_input();
         let Self { peer, input, inner, turn, undecoded, .. } = self;
         let outcome = scratch::work(|work| {
             *undecoded = peer.decode(now, input, work);
@@ -173,6 +181,10 @@ impl<L: Link> Connection<L> {
         };
         if let Some(connect) = self.peer.take_newcomer() {
             self.verdict = self.peer.ask(connect);
+        }
+        if !was_listening && self.peer.is_open() && self.peer.takes_input() {
+            // What came behind the CONNECT, or while nothing was read.
+            self.undecoded = !self.input.is_empty();
         }
         if self.peer.is_open() && !was_open {
             debug!(client = self.client_id(), peer = ?self.peer.info().address, "connected");

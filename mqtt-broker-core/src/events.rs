@@ -12,6 +12,7 @@ use mqttkit_ws_transport::AcceptError;
 
 use crate::notify::{LOOK, Notify};
 use crate::policy::Client;
+use crate::store::StoreError;
 
 /// Something that happened.
 #[derive(Clone, Debug)]
@@ -73,6 +74,12 @@ pub enum Event {
         cause: DropCause,
         /// How many.
         count: u64,
+    },
+    /// The store has failed: nothing is kept any more, and nothing is promised that would have to be; see
+    /// [`store`](crate::store).
+    StoreFailed {
+        /// Why.
+        error: StoreError,
     },
     /// The observer was too slow, and did not get this many events that would have come here.
     Lost {

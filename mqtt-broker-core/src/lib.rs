@@ -54,6 +54,11 @@
 //! A [`Policy`] decides who may connect, with all the time it needs, and what a client may publish and subscribe to,
 //! at once. Clients within the process and [`Broker::publish`] are the host itself and are not asked.
 //!
+//! # What survives a restart
+//!
+//! By default nothing. With a [`store`] sessions, retained messages and wills do, and no acknowledgement leaves before what
+//! it promises is kept.
+//!
 //! # Inside
 //!
 //! All of the broker's state is synchronous: sessions, subscriptions, retained messages and wills change under one
@@ -87,6 +92,7 @@ mod scratch;
 mod sim;
 mod state;
 mod stats;
+pub mod store;
 #[cfg(feature = "serde")]
 pub mod units;
 

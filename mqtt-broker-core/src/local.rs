@@ -78,7 +78,7 @@ impl LocalClient {
     /// ones. The answer is as for [`Broker::publish`](crate::Broker::publish).
     pub fn publish(&self, message: Message) -> ReasonCode {
         let now = self.inner.now();
-        self.inner.with_state(|state| state.publish(now, self.key, message))
+        self.inner.with_state(|state| state.publish(now, self.key, message, None))
     }
 
     /// Subscribes and returns the QoS that is granted. Retained messages follow.

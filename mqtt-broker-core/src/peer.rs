@@ -4,6 +4,7 @@
 //! [`apply`](Peer::apply) does the work under it. Tests drive the same two halves in simulated time.
 
 mod authentication;
+mod steps;
 
 use std::mem;
 use std::sync::Arc;
@@ -24,6 +25,7 @@ use crate::policy::{
     Action, Admission, Client, Decision, Exchange, Policy, Refusal, mounted_filter, mounted_topic,
 };
 use crate::state::{ClientKey, Connecting, Drained, InFlightForGroups, State};
+use crate::store::Progress;
 
 /// The protocol side of one connection.
 #[derive(Debug)]
@@ -54,6 +56,8 @@ pub(crate) struct Peer {
     renewed: bool,
     /// When the client must have authenticated again.
     valid_until: Option<Instant>,
+    /// What waits for the store, if there is one.
+    steps: Option<Box<Steps>>,
 }
 
 /// ```text
@@ -88,12 +92,19 @@ pub(crate) enum Work {
         packet_id: PacketId,
         filters: Vec<Option<TopicFilter>>,
     },
+    /// With a store: it has a QoS 2 message of ours.
+    Received(PacketId),
+    /// With a store: a message of ours is done.
+    Acknowledged(PacketId, ReasonCode),
+    /// With a store: it releases a QoS 2 message of its own.
+    Released(PacketId),
     /// It broke a rule that the codec connection leaves to us.
     Violation(ReasonCode),
     Closed(Closed),
 }
 
 pub(crate) use authentication::Asking;
+pub(crate) use steps::{Step, Steps, waits_for};
 
 pub(crate) type Verdict = Result<(), ReasonCode>;
 
@@ -118,6 +129,7 @@ impl Peer {
         config: &Config,
         now: Instant,
         policy: Option<Arc<dyn Policy>>,
+        store: Option<&Progress>,
         info: PeerInfo,
         notify: Arc<Notify>,
     ) -> Self {
@@ -127,6 +139,7 @@ impl Peer {
         server.receive_maximum = config.receive_maximum;
         server.topic_alias_maximum = config.topic_alias_maximum;
         server.automatic_topic_aliases = config.outgoing_topic_aliases;
+        server.stepwise = store.is_some();
         let connection = ServerConnection::new(server, now);
         Self {
             connection,
@@ -145,11 +158,16 @@ impl Peer {
             again: None,
             renewed: false,
             valid_until: None,
+            steps: store.map(|progress| Box::new(Steps::new(progress.clone()))),
         }
     }
 
-    /// Takes up to [`BATCH`] events from the front of `input`. Returns whether there may be more.
+    /// Takes up to [`BATCH`] events from the front of `input`. Returns whether there may be more now: not before
+    /// [`takes_input`](Self::takes_input).
     pub(crate) fn decode(&mut self, now: Instant, input: &mut BytesMut, work: &mut Vec<Work>) -> bool {
+        if self.steps.as_ref().is_some_and(|steps| steps.is_held()) {
+            return false;
+        }
         while work.len() < BATCH {
             let Some(event) = self.connection.poll_event(now, input) else { return false };
             match event {
@@ -181,12 +199,17 @@ impl Peer {
                 ServerEvent::Auth(auth) => self.on_auth(&auth, work),
                 ServerEvent::Closed(closed) => work.push(Work::Closed(closed)),
                 // The connection itself has freed its place; draining fills it again.
-                ServerEvent::Acknowledged { packet_id, .. } => {
+                ServerEvent::Acknowledged { packet_id, reason } => {
                     if !self.for_groups.is_empty() {
                         self.for_groups.remove(&packet_id);
                     }
                     self.count_in_flight();
+                    if self.steps.is_some() {
+                        work.push(Work::Acknowledged(packet_id, reason));
+                    }
                 }
+                ServerEvent::Received { packet_id } => work.push(Work::Received(packet_id)),
+                ServerEvent::Released { packet_id } => work.push(Work::Released(packet_id)),
                 _ => {}
             }
         }
@@ -195,6 +218,12 @@ impl Peer {
 
     /// Does the work, then fetches what the state has for this client. `work` is empty afterwards.
     pub(crate) fn apply(&mut self, now: Instant, state: &mut State, work: &mut Vec<Work>) -> Turn {
+        let before = state.store_position();
+        let turn = self.work(now, state, work);
+        self.await_store(state, before, turn)
+    }
+
+    fn work(&mut self, now: Instant, state: &mut State, work: &mut Vec<Work>) -> Turn {
         for work in work.drain(..) {
             match (work, &self.phase) {
                 (Work::Connect(connect), _) => {
@@ -203,12 +232,16 @@ impl Peer {
                     }
                 }
                 (Work::Publish { message, token, verdict }, &Phase::Open(client)) => {
+                    let before = state.store_position();
+                    let id = token.as_ref().map(AckToken::packet_id);
                     let reason = match verdict {
-                        Ok(()) => state.publish(now, client, message),
+                        Ok(()) => state.publish(now, client, message, id),
                         Err(reason) => reason,
                     };
-                    if let Some(token) = token {
-                        self.connection.ack(now, token, reason);
+                    match (token, &mut self.steps) {
+                        (None, _) => {}
+                        (Some(token), None) => self.connection.ack(now, token, reason),
+                        (Some(token), Some(_)) => self.answer_publish(now, state, before, token, reason),
                     }
                 }
                 (Work::Subscribe { subscribe, wishes }, &Phase::Open(client)) => {
@@ -217,10 +250,23 @@ impl Peer {
                 (Work::Unsubscribe { packet_id, filters }, &Phase::Open(client)) => {
                     self.on_unsubscribe(now, state, client, packet_id, &filters);
                 }
+                (Work::Received(id), &Phase::Open(client)) => {
+                    let before = state.store_position();
+                    state.received(client, id);
+                    self.answer(now, state, before, Step::Release(id));
+                }
+                (Work::Acknowledged(id, reason), &Phase::Open(client)) => {
+                    state.acknowledged(client, id, reason);
+                }
+                (Work::Released(id), &Phase::Open(client)) => {
+                    let before = state.store_position();
+                    state.released(client, id);
+                    self.answer(now, state, before, Step::Complete(id));
+                }
                 (Work::Violation(reason), _) => self.disconnect(now, reason),
                 (Work::Closed(closed), _) => self.finish(now, state, &closed),
                 // Nothing else comes from a client that is not in.
-                (Work::Publish { .. } | Work::Subscribe { .. } | Work::Unsubscribe { .. }, _) => {}
+                (_, Phase::Opening | Phase::Deciding(_) | Phase::Done(_)) => {}
             }
         }
         self.fetch(now, state)
@@ -245,12 +291,17 @@ impl Peer {
     /// Whether [`apply`](Self::apply) is to be called for a client that was allowed in, or that waits for the
     /// earlier connection of its session.
     pub(crate) fn is_waiting(&self) -> bool {
-        matches!(self.phase, Phase::Deciding(Some(_)))
+        matches!(self.phase, Phase::Deciding(Some(_))) || self.is_entering()
+    }
+
+    /// Whether the client is in and does not know it, since its CONNACK waits for the store.
+    fn is_entering(&self) -> bool {
+        self.steps.as_ref().is_some_and(|steps| steps.is_entering())
     }
 
     /// The client is not let in, or not any more.
     pub(crate) fn refuse(&mut self, now: Instant, refusal: &Refusal) {
-        if self.is_open() {
+        if self.is_open() && !self.is_entering() {
             return self.dismiss(now, refusal);
         }
         let reason = refusal.reason();
@@ -317,7 +368,10 @@ impl Peer {
     /// Whether the client may send: not while it waits to be let in.
     pub(crate) fn takes_input(&self) -> bool {
         let may = match self.phase {
-            Phase::Opening | Phase::Open(_) => true,
+            Phase::Opening => true,
+            Phase::Open(_) => {
+                !self.steps.as_ref().is_some_and(|steps| steps.is_entering() || steps.is_held())
+            }
             Phase::Deciding(_) => self.challenged,
             Phase::Done(_) => false,
         };
@@ -364,6 +418,7 @@ impl Peer {
         let Phase::Deciding(waiting) = &mut self.phase else { return };
         let Some(connect) = waiting.take() else { return };
         let Some(client) = &self.client else { return };
+        let before = state.store_position();
         match state.connect(now, &connect, client, &self.notify) {
             Connecting::Accepted(accepted) => {
                 self.phase = Phase::Open(accepted.client);
@@ -376,7 +431,7 @@ impl Peer {
                     // The codec connection names the method, and leaves both out if there was none.
                     connack.properties = connack.properties.with_authentication_data(&data);
                 }
-                self.connection.accept(now, connack, accepted.in_flight);
+                self.answer(now, state, before, Step::Accept(Box::new((connack, accepted.in_flight))));
             }
             Connecting::Wait => self.phase = Phase::Deciding(Some(connect)),
             Connecting::Refused(reason) => self.refuse(now, &Refusal::new(reason)),
@@ -384,6 +439,12 @@ impl Peer {
     }
 
     fn fetch(&mut self, now: Instant, state: &mut State) -> Turn {
+        if let Some(steps) = &mut self.steps {
+            steps.advance(now, &mut self.connection);
+            if steps.is_hopeless() {
+                self.lose_hope(now);
+            }
+        }
         if !self.connection.is_closed() {
             self.enter(now, state);
         }
@@ -406,7 +467,11 @@ impl Peer {
             }
         }
         let Phase::Open(client) = self.phase else { return Turn::Idle };
-        let drained = state.drain(now, client, &mut self.connection, &mut self.for_groups);
+        if self.is_entering() {
+            return Turn::Idle;
+        }
+        let steps = self.steps.as_deref_mut();
+        let drained = state.drain(now, client, &mut self.connection, &mut self.for_groups, steps);
         self.count_in_flight();
         match drained {
             Drained::Empty => Turn::Idle,
@@ -419,13 +484,67 @@ impl Peer {
         match mem::replace(&mut self.phase, Phase::Done(closed.clone())) {
             Phase::Open(client) => {
                 let for_groups = mem::take(&mut self.for_groups);
-                state.disconnected(now, client, self.connection.take_session(), for_groups, closed);
+                let mut session = self.connection.take_session();
+                if let Some(steps) = &mut self.steps {
+                    session = steps.end(session);
+                }
+                state.disconnected(now, client, session, for_groups, closed);
             }
             Phase::Opening | Phase::Deciding(_) => {
                 let cause = || NotConnected::Closed(closed.clone());
                 state.refused(self.info.address, self.client_id(), cause);
             }
             Phase::Done(_) => {}
+        }
+    }
+
+    /// Tells the client something, as soon as the store has what this has made since that op.
+    fn answer(&mut self, now: Instant, state: &State, before: u64, step: Step) {
+        match &mut self.steps {
+            Some(steps) => {
+                steps.take(now, &mut self.connection, waits_for(before, state.store_position()), step);
+            }
+            None => step.take(now, &mut self.connection),
+        }
+    }
+
+    fn answer_publish(
+        &mut self,
+        now: Instant,
+        state: &State,
+        before: u64,
+        token: AckToken,
+        reason: ReasonCode,
+    ) {
+        if reason.is_error() && state.store_has_failed() && !self.connection.version().has_properties() {
+            // Its acknowledgements know no reasons: it would take any for a success.
+            self.disconnect(now, ReasonCode::QuotaExceeded);
+        } else {
+            self.answer(now, state, before, Step::Ack(token, reason));
+        }
+    }
+
+    /// The store has failed, and the client waits for what will never be.
+    fn lose_hope(&mut self, now: Instant) {
+        if self.is_entering() {
+            self.refuse(now, &Refusal::new(ReasonCode::ServerUnavailable));
+        } else {
+            self.disconnect(now, ReasonCode::QuotaExceeded);
+        }
+    }
+
+    /// Sees to it that the next step is taken in time, and that a client which adds too much has to wait.
+    fn await_store(&mut self, state: &mut State, before: u64, turn: Turn) -> Turn {
+        let Some(steps) = &mut self.steps else { return turn };
+        if state.store_position() > before
+            && let Some(op) = state.store_is_behind()
+        {
+            steps.hold(op);
+        }
+        let due = steps.wait(&self.notify);
+        match turn {
+            Turn::Idle | Turn::Blocked if due && !self.connection.is_closed() => Turn::Again,
+            turn => turn,
         }
     }
 
@@ -442,13 +561,12 @@ impl Peer {
         wishes: Vec<Result<Subscription, ReasonCode>>,
     ) {
         let id = subscribe.properties.subscription_identifier();
+        let before = state.store_position();
         let reasons = wishes.into_iter().map(|wish| {
             wish.map_or_else(|reason| reason, |subscription| state.subscribe(client, &subscription, id))
         });
         let ack = SubAck::new(subscribe.packet_id, reasons);
-        if self.connection.sub_ack(now, &ack).is_err() {
-            self.disconnect(now, ReasonCode::PacketTooLarge);
-        }
+        self.answer(now, state, before, Step::SubAck(ack));
     }
 
     fn on_unsubscribe(
@@ -459,14 +577,13 @@ impl Peer {
         packet_id: PacketId,
         filters: &[Option<TopicFilter>],
     ) {
+        let before = state.store_position();
         let reasons = filters.iter().map(|filter| match filter {
             Some(filter) => state.unsubscribe(client, filter),
             None => ReasonCode::NoSubscriptionExisted,
         });
         let ack = UnsubAck::new(packet_id, reasons);
-        if self.connection.unsub_ack(now, &ack).is_err() {
-            self.disconnect(now, ReasonCode::PacketTooLarge);
-        }
+        self.answer(now, state, before, Step::UnsubAck(ack));
     }
 
     /// Gives a message the topic it is really for, if the client may publish it. Clients do not speak in the broker's

@@ -34,6 +34,12 @@ pub struct Stats {
     pub dropped: Dropped,
     /// Messages that should have been retained and were not, for lack of room, since the start.
     pub retained_refused: u64,
+    /// Changes now that wait for the [store](crate::store).
+    pub store_ops: u64,
+    /// What they cost, in bytes.
+    pub store_bytes: u64,
+    /// The store has failed.
+    pub store_failed: bool,
 }
 
 /// A session, and its client if that is connected.

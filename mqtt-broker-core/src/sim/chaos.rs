@@ -46,6 +46,8 @@ struct Got {
 
 struct Chaos {
     world: World,
+    /// The broker dies and comes back; its store is as slow as the dice want.
+    store: Option<MemoryStore>,
     dice: Dice,
     lines: Vec<Id>,
     got: Vec<Got>,
@@ -56,13 +58,17 @@ struct Chaos {
 }
 
 impl Chaos {
-    fn new(seed: u64) -> Self {
-        let mut world = World::with(|config| {
+    fn new(seed: u64, store: Option<MemoryStore>) -> Self {
+        let change = |config: &mut Config| {
             config.offline_messages = ROOM;
             config.outbox_messages = ROOM;
             config.receive_maximum = 20.try_into().unwrap();
             config.max_in_flight = 5.try_into().unwrap();
-        });
+        };
+        let mut world = match &store {
+            Some(store) => World::with_store(store, change),
+            None => World::with(change),
+        };
         let lines: Vec<Id> = (0..CLIENTS).map(|number| world.connect(who(number))).collect();
         for (number, &line) in lines.iter().enumerate() {
             // Some hear everything twice over, by overlapping subscriptions, and get it once.
@@ -71,14 +77,19 @@ impl Chaos {
                 world.subscribe(line, "t/0", QoS::AtLeastOnce);
             }
         }
+        if let Some(store) = &store {
+            store.pause();
+        }
         let got = (0..CLIENTS).map(|_| Got::default()).collect();
-        Self { world, dice: Dice::new(seed), lines, got, number: 0, sent: Vec::new() }
+        Self { world, store, dice: Dice::new(seed), lines, got, number: 0, sent: Vec::new() }
     }
 
     fn step(&mut self) {
         let number = self.dice.below(CLIENTS);
         let line = self.lines[number];
-        match self.dice.below(100) {
+        let kinds = if self.store.is_some() { 120 } else { 100 };
+        match self.dice.below(kinds) {
+            100.. => self.store_something(),
             0..30 => self.publish(number),
             30..90 => {
                 self.world.chunk = if self.dice.below(3) == 0 { self.dice.below(20) + 1 } else { usize::MAX };
@@ -101,6 +112,27 @@ impl Chaos {
                 let time = Duration::from_millis(self.dice.below(2_000) as u64);
                 self.world.pass(time);
             }
+        }
+    }
+
+    /// The store writes a little or much, or loses what it has not written.
+    fn store_something(&mut self) {
+        let Some(store) = self.store.clone() else { return };
+        match self.dice.below(30) {
+            0 => {
+                let down = Duration::from_millis(self.dice.below(2_000) as u64);
+                for number in 0..CLIENTS {
+                    self.listen(number);
+                }
+                self.world.restart_after(down);
+                for number in 0..CLIENTS {
+                    if self.dice.below(4) > 0 {
+                        self.come_back(number);
+                    }
+                }
+            }
+            1..5 => drop(store.write(u64::MAX)),
+            _ => drop(store.write(self.dice.below(8) as u64)),
         }
     }
 
@@ -159,8 +191,18 @@ impl Chaos {
         assert!(self.world.state.longest_queue() <= ROOM);
     }
 
+    /// What the store will hold when it has written everything is what the broker has.
+    fn check_store(&self) {
+        if let Some(store) = &self.store {
+            self.world.state.agrees_with(&store.snapshot_of_all());
+        }
+    }
+
     /// All come back, and everything that must arrive has arrived everywhere.
     fn finish(&mut self) {
+        if let Some(store) = &self.store {
+            store.resume();
+        }
         self.world.by_hand = false;
         self.world.chunk = usize::MAX;
         for number in 0..CLIENTS {
@@ -189,8 +231,7 @@ fn setting(name: &str, default: u64) -> u64 {
     std::env::var(name).ok().and_then(|value| value.parse().ok()).unwrap_or(default)
 }
 
-#[test]
-fn nothing_is_lost_doubled_or_disordered_whatever_happens() {
+fn play(store: impl Fn() -> Option<MemoryStore>) {
     let steps = setting("CHAOS_STEPS", 1_000);
     let seeds = match setting("CHAOS_SEED", 0) {
         0 => 1..=setting("CHAOS_SEEDS", 100),
@@ -198,15 +239,30 @@ fn nothing_is_lost_doubled_or_disordered_whatever_happens() {
     };
     for seed in seeds {
         let run = std::panic::AssertUnwindSafe(|| {
-            let mut chaos = Chaos::new(seed);
+            let mut chaos = Chaos::new(seed, store());
             chaos.world.by_hand = true;
-            for _ in 0..steps {
+            for step in 0..steps {
                 chaos.step();
                 chaos.check();
+                if step % 20 == 0 {
+                    chaos.check_store();
+                }
             }
             chaos.finish();
+            chaos.check_store();
             assert!(chaos.sent.len() as u64 > steps / 50, "hardly anything happened");
         });
         assert!(std::panic::catch_unwind(run).is_ok(), "CHAOS_SEED={seed} CHAOS_STEPS={steps} fails");
     }
+}
+
+#[test]
+fn nothing_is_lost_doubled_or_disordered_whatever_happens() {
+    play(|| None);
+}
+
+/// The same with a broker that dies and loses what its store has not written, which is slow.
+#[test]
+fn nothing_is_lost_doubled_or_disordered_even_if_the_broker_dies() {
+    play(|| Some(MemoryStore::new()));
 }

@@ -14,18 +14,19 @@ mod policy;
 mod retained;
 mod sessions;
 mod shared;
+mod store;
 mod sys;
 mod violations;
 mod wills;
 
 use std::sync::Arc;
 use std::task::Waker;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use bytes::{Buf, BufMut, BytesMut};
 use mqttkit_codec::{
-    Auth, ClientConfig, ClientConnection, ClientEvent, Closed, ConnAck, Connect, Disconnect, Instant,
-    Message, PublishProperties, QoS, ReasonCode, Session, Str, SubscribeProperties, Subscription,
+    AckToken, Auth, ClientConfig, ClientConnection, ClientEvent, Closed, ConnAck, Connect, Disconnect,
+    Instant, Message, PublishProperties, QoS, ReasonCode, Session, Str, SubscribeProperties, Subscription,
     TopicFilter, TopicName, UnsubscribeProperties, Version, Will,
 };
 use mqttkit_ws_transport::{PeerInfo, Scheme};
@@ -34,8 +35,9 @@ use crate::config::Config;
 use crate::notify::{LOOK, Notify};
 use crate::peer::{Asking, Peer, Turn, Work};
 use crate::policy::{ConnectRequest, Policy};
-use crate::state::State;
+use crate::state::{Clock, State};
 use crate::stats::Stats;
+use crate::store::{Desk, MemoryStore, Progress};
 
 pub(crate) struct World {
     pub(crate) now: Instant,
@@ -47,6 +49,15 @@ pub(crate) struct World {
     chunk: usize,
     /// Nothing happens by itself: the test takes the turns.
     by_hand: bool,
+    store: Option<Shop>,
+}
+
+/// A store and the way to it.
+struct Shop {
+    store: MemoryStore,
+    desk: Desk,
+    /// What the clock on the wall showed at the origin of all instants.
+    origin: SystemTime,
 }
 
 /// A connection: both ends and the bytes between.
@@ -63,6 +74,8 @@ struct Line {
     again: bool,
     /// The transport is gone.
     cut: bool,
+    /// The broker that had this end of it is gone.
+    dead: bool,
     /// The client reads nothing.
     stalled: bool,
     /// The client does not acknowledge.
@@ -80,6 +93,8 @@ struct Seen {
     /// Bytes that came from the broker.
     bytes: usize,
     acks: Vec<ReasonCode>,
+    /// What a client that is mute has not acknowledged.
+    unanswered: Vec<AckToken>,
     auths: Vec<Auth>,
     reasons: Vec<ReasonCode>,
     closed: Option<Closed>,
@@ -101,7 +116,56 @@ impl World {
         let state = State::new(Arc::clone(&config), "sim".into(), 1);
         // Not zero, so that a time that was never set shows.
         let now = Instant::new(Duration::from_secs(1_000));
-        Self { now, state, config, policy: None, lines: Vec::new(), chunk: usize::MAX, by_hand: false }
+        Self {
+            now,
+            state,
+            config,
+            policy: None,
+            lines: Vec::new(),
+            chunk: usize::MAX,
+            by_hand: false,
+            store: None,
+        }
+    }
+
+    /// A broker with a store that is empty.
+    pub(crate) fn with_store(store: &MemoryStore, change: impl FnOnce(&mut Config)) -> Self {
+        let mut world = Self::with(change);
+        world.open_store(store, SystemTime::UNIX_EPOCH + seconds(1_700_000_000));
+        world
+    }
+
+    fn open_store(&mut self, store: &MemoryStore, origin: SystemTime) {
+        let (desk, snapshot) = Desk::open(Arc::new(store.clone())).unwrap();
+        self.state = State::new(Arc::clone(&self.config), "sim".into(), 1);
+        self.state.restore(self.now, snapshot, desk.progress().clone(), Clock { origin });
+        self.store = Some(Shop { store: store.clone(), desk, origin });
+        self.ring();
+    }
+
+    /// The broker dies, with all connections and what waits for its store, and there is another one after this time.
+    pub(crate) fn restart_after(&mut self, down: Duration) {
+        for line in self.lines.iter_mut().filter(|line| !line.dead) {
+            line.dead = true;
+            if !line.cut {
+                line.cut = true;
+                line.up.clear();
+                line.down.clear();
+                line.client.handle_closed(self.now);
+            }
+            line.collect(self.now);
+        }
+        let Shop { store, origin, .. } = self.store.take().expect("a store");
+        self.open_store(&store, origin + down);
+        self.run();
+    }
+
+    pub(crate) fn restart(&mut self) {
+        self.restart_after(Duration::ZERO);
+    }
+
+    fn progress(&self) -> Option<&Progress> {
+        self.store.as_ref().map(|shop| shop.desk.progress())
     }
 
     pub(crate) fn set_policy(&mut self, policy: impl Policy) {
@@ -133,10 +197,17 @@ impl World {
     fn open(&mut self, client: ClientConnection) -> Id {
         let notify = Arc::new(Notify::default());
         let info = PeerInfo::new(Scheme::Tcp, None);
-        let peer = Peer::new(&self.config, self.now, self.policy.clone(), info, Arc::clone(&notify));
+        let peer = Peer::new(
+            &self.config,
+            self.now,
+            self.policy.clone(),
+            self.progress(),
+            info,
+            Arc::clone(&notify),
+        );
         let (up, down) = (BytesMut::new(), BytesMut::new());
         let seen = Seen::default();
-        let (blocked, again, cut, stalled, mute) = (false, false, false, false, false);
+        let (blocked, again, cut, dead, stalled, mute) = (false, false, false, false, false, false);
         self.lines.push(Line {
             peer,
             client,
@@ -147,6 +218,7 @@ impl World {
             blocked,
             again,
             cut,
+            dead,
             stalled,
             mute,
             seen,
@@ -240,7 +312,7 @@ impl World {
     pub(crate) fn pass(&mut self, duration: Duration) {
         let end = self.now + duration;
         loop {
-            let deadlines = self.lines.iter().filter(|line| !line.cut).flat_map(|line| {
+            let deadlines = self.lines.iter().filter(|line| !line.cut && !line.dead).flat_map(|line| {
                 let client = if line.stalled { None } else { line.client.poll_timeout() };
                 [line.peer.poll_timeout(), client]
             });
@@ -249,7 +321,7 @@ impl World {
             self.now = self.now.max(next);
             self.state.handle_timeout(self.now);
             self.ring();
-            for line in &mut self.lines {
+            for line in self.lines.iter_mut().filter(|line| !line.dead) {
                 line.peer.handle_timeout(self.now);
                 if !line.stalled {
                     line.client.handle_timeout(self.now);
@@ -281,6 +353,9 @@ impl World {
     fn turn(&mut self, index: usize) -> bool {
         let (now, chunk) = (self.now, self.chunk);
         let line = &mut self.lines[index];
+        if line.dead {
+            return line.collect(now);
+        }
         let mut moved = false;
         // From the client to the broker. A line that is not read holds a little and then fills up.
         let out = line.client.transmit();
@@ -343,6 +418,12 @@ impl World {
     }
 
     fn ring(&mut self) {
+        if let Some(shop) = &self.store {
+            if let Some(ops) = self.state.take_ops() {
+                shop.desk.lay(ops);
+            }
+            shop.desk.hand_over();
+        }
         let mut bells = Vec::new();
         self.state.take_wakes(&mut bells);
         for bell in bells {
@@ -415,8 +496,10 @@ impl Line {
                 ClientEvent::Publish { message, dup, token } => {
                     self.seen.duplicates += usize::from(dup);
                     self.seen.messages.push(message);
-                    if let Some(token) = token.filter(|_| !self.mute) {
-                        self.client.ack(now, token, ReasonCode::Success);
+                    match token {
+                        Some(token) if self.mute => self.seen.unanswered.push(token),
+                        Some(token) => self.client.ack(now, token, ReasonCode::Success),
+                        None => {}
                     }
                 }
                 ClientEvent::Acknowledged { reason, .. } => self.seen.acks.push(reason),

@@ -13,6 +13,7 @@ use super::{ClientKey, State};
 use crate::events::{DropCause, Event};
 use crate::notify::Notify;
 use crate::policy::Client;
+use crate::store::StoreOp;
 
 /// The answer to a CONNECT.
 #[derive(Debug)]
@@ -74,6 +75,14 @@ impl State {
                 None => {}
             }
         }
+        let expiry = self.granted_expiry(connect);
+        let expiry = client.limits().session_expiry.map_or(expiry, |limit| expiry.min(limit));
+        if !expiry.is_zero() && self.journal.has_failed() {
+            return Connecting::Refused(ReasonCode::ServerUnavailable);
+        }
+        if !expiry.is_zero() && self.journal.is_behind() {
+            return Connecting::Refused(ReasonCode::ServerBusy);
+        }
         // [MQTT-3.1.4-4]; and what was below one mount point is not for those below another.
         if let Some(&slot) = self.by_id.get(&client_id)
             && (connect.clean_start || self.sessions[slot].mount_point.as_ref() != client.mount_point())
@@ -87,8 +96,6 @@ impl State {
             }
             None => (self.new_session(client_id.clone()), false),
         };
-        let expiry = self.granted_expiry(connect);
-        let expiry = client.limits().session_expiry.map_or(expiry, |limit| expiry.min(limit));
         let mut who = Arc::clone(client);
         if who.client_id() != &client_id {
             Arc::make_mut(&mut who).set_id(client_id.clone());
@@ -102,6 +109,7 @@ impl State {
         session.mount_point = who.mount_point().cloned();
         let in_flight = std::mem::take(&mut session.in_flight);
         let for_groups = std::mem::take(&mut session.for_groups);
+        self.record_session(slot, None);
         let window = usize::from(receive_maximum.get());
         let connack = self.conn_ack(connect, session_present, expiry, &client_id);
         let client = ClientKey { slot, link };
@@ -167,8 +175,15 @@ impl State {
             return self.end_session(now, slot);
         }
         let room = Room { messages: self.config.offline_messages, bytes: self.config.offline_bytes };
-        let dropped = session.outbox.go_offline(room, self.config.offline_qos0);
-        self.counters.lose(&mut self.observers, &session.client_id, DropCause::Offline, dropped);
+        let Self { journal, counters, observers, .. } = self;
+        let (client_id, kept) = (&session.client_id, session.kept);
+        let gone = |delivery| {
+            if kept {
+                journal.tell(|_| StoreOp::Dropped { client_id: client_id.clone(), delivery });
+            }
+        };
+        let dropped = session.outbox.go_offline(room, self.config.offline_qos0, gone);
+        counters.lose(observers, client_id, DropCause::Offline, dropped);
         session.expires_at = (session.expiry != FOR_EVER).then(|| now + session.expiry);
         let delay = session.will.as_ref().and_then(|will| will.properties.will_delay_interval());
         let at_once = match delay.unwrap_or(0) {
@@ -182,8 +197,9 @@ impl State {
         let deadline = session.deadline();
         self.timers.set(slot, None, deadline);
         if let Some(will) = at_once {
-            self.publish_will(now, will);
+            self.publish_will(now, slot, will);
         }
+        self.record_session(slot, Some(now));
     }
 
     /// Forgets a session. A will that waits is published: it must not outlive the session. [MQTT-3.1.2-8]
@@ -197,13 +213,17 @@ impl State {
         let orphans = session.take_orphans();
         let waiting = session.outbox.len() as u64;
         self.counters.lose(&mut self.observers, &session.client_id, DropCause::SessionEnded, waiting);
-        self.hand_over(now, &session.client_id, orphans);
+        self.hand_over(now, &session.client_id, session.kept, orphans);
         if let Some(will) = session.will {
-            self.publish_will(now, will);
+            self.publish_will_of(now, session.recorded.then_some(&session.client_id), will);
+        }
+        if session.recorded {
+            // Behind what it leaves to others.
+            self.journal.tell(|_| StoreOp::SessionEnded { client_id: session.client_id });
         }
     }
 
-    fn new_session(&mut self, client_id: Str) -> usize {
+    pub(super) fn new_session(&mut self, client_id: Str) -> usize {
         let slot = self.sessions.insert(Session::new(client_id.clone()));
         self.by_id.insert(client_id, slot);
         slot

@@ -1,16 +1,20 @@
 //! Delivering: from the outbox of a session to its connection, as fast as that can take it.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Buf;
 use mqttkit_codec::{Instant, Message, QoS, ServerConnection};
 
+use super::exchange::{Note, RetainedNote};
 use super::handover::{InFlightForGroups, Origin};
 use super::retained::Found;
 use super::session::LinkStatus;
 use super::{ClientKey, State};
 use crate::events::DropCause;
+use crate::peer::{Step, Steps, waits_for};
 use crate::policy::unmounted_topic;
+use crate::store::StoreOp;
 
 /// How far [`State::drain`] came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,8 +38,8 @@ pub(crate) enum Received {
 
 /// The next message for a client.
 enum Next {
-    /// With the group that it is for.
-    Message(Message, Option<Origin>),
+    /// With the group that it is for, and what the store is to be told.
+    Message(Message, Option<Origin>, Note),
     Blocked,
     Again,
     Empty,
@@ -54,6 +58,7 @@ impl State {
         client: ClientKey,
         connection: &mut ServerConnection,
         for_groups: &mut InFlightForGroups,
+        mut steps: Option<&mut Steps>,
     ) -> Drained {
         let Some(session) = self.current(client) else { return Drained::Blocked };
         // In flight in a session that stays is in flight for who knows how long.
@@ -69,40 +74,49 @@ impl State {
             let quota = connection.send_quota();
             let in_flight = window.saturating_sub(quota);
             let only_qos0 = quota == 0 || in_flight >= max_in_flight;
-            let (message, origin) = match self.next(now, client, only_qos0) {
-                Next::Message(message, _) if message.qos == QoS::AtMostOnce => (message, None),
-                Next::Message(message, origin) if keeps || in_flight >= PINNED => {
-                    (message.detached(), origin)
+            let (message, origin, note) = match self.next(now, client, only_qos0) {
+                Next::Message(message, _, note) if message.qos == QoS::AtMostOnce => (message, None, note),
+                Next::Message(message, origin, note) if keeps || in_flight >= PINNED => {
+                    (message.detached(), origin, note)
                 }
-                Next::Message(message, origin) => (message, origin),
+                Next::Message(message, origin, note) => (message, origin, note),
                 Next::Blocked => return self.drained(client, Drained::Blocked),
                 Next::Empty => return self.drained(client, Drained::Empty),
                 Next::Again => continue,
             };
-            let origin = origin.filter(|_| message.qos == QoS::AtLeastOnce);
-            match connection.publish(now, message) {
-                Ok(id) => {
-                    self.counters.delivered += 1;
-                    if let (Some(id), Some(origin)) = (id, origin) {
-                        for_groups.insert(id, origin);
-                    }
-                }
+            let qos = message.qos;
+            let origin = origin.filter(|_| qos == QoS::AtLeastOnce);
+            let Ok(id) = connection.publish(now, message) else {
                 // [MQTT-3.1.2-25]: as if it had been sent. Nothing else can be wrong with it here.
-                Err(_) => {
-                    if let Some(session) = self.sessions.get(client.slot) {
-                        let client_id = &session.client_id;
-                        self.counters.lose(&mut self.observers, client_id, DropCause::TooLarge, 1);
-                    }
+                self.too_large(client.slot, &note);
+                continue;
+            };
+            self.counters.delivered += 1;
+            if let (Some(id), Some(origin)) = (id, origin) {
+                for_groups.insert(id, origin);
+            }
+            if let (Some(id), Some(steps)) = (id, &mut steps) {
+                let before = self.journal.position();
+                self.sent(client.slot, id, note);
+                if qos == QoS::ExactlyOnce {
+                    steps.take(now, connection, waits_for(before, self.journal.position()), Step::Send(id));
                 }
             }
         }
         self.drained(client, Drained::Again)
     }
 
+    fn too_large(&mut self, slot: usize, note: &Note) {
+        if let Some(session) = self.sessions.get(slot) {
+            self.counters.lose(&mut self.observers, &session.client_id, DropCause::TooLarge, 1);
+            self.unsent(slot, note);
+        }
+    }
+
     /// The next message for a client in this process.
     pub(crate) fn receive(&mut self, now: Instant, client: ClientKey) -> Received {
         match self.next(now, client, false) {
-            Next::Message(message, _) => {
+            Next::Message(message, ..) => {
                 self.counters.delivered += 1;
                 Received::Message(message)
             }
@@ -120,12 +134,23 @@ impl State {
             return Next::Empty;
         }
         let session = &mut self.sessions[client.slot];
+        let mut note = Note::Nothing;
         let queued = if let Some(cursor) = session.cursors.front_mut() {
             match cursor.next(now, &mut self.retained, only_qos0) {
-                Ok(Found::Message(queued)) => queued,
+                Ok(Found::Message(queued, number)) => {
+                    if session.kept && queued.qos > QoS::AtMostOnce {
+                        let (filter, qos) = (cursor.filter.clone(), queued.qos);
+                        let (message, id) = (Arc::clone(&queued.message), queued.ids.first());
+                        note = Note::Retained(Box::new(RetainedNote { filter, message, number, qos, id }));
+                    }
+                    queued
+                }
                 Ok(Found::Again) => return Next::Again,
                 Ok(Found::End) => {
-                    session.cursors.pop_front();
+                    if let Some(cursor) = session.cursors.pop_front().filter(|_| session.kept) {
+                        let (client_id, filter) = (session.client_id.clone(), cursor.filter);
+                        self.journal.tell(|_| StoreOp::RetainedSent { client_id, filter, up_to: None });
+                    }
                     return Next::Again;
                 }
                 Err(()) => return Next::Blocked,
@@ -137,22 +162,27 @@ impl State {
                 Some(_) => {}
             }
             let Some(queued) = session.outbox.pop() else { return Next::Empty };
+            if session.kept && queued.number > 0 {
+                note = Note::Queued(queued.number);
+            }
             queued
         };
         let origin =
             (queued.group != 0).then(|| Origin { group: queued.group, expires: queued.message.expires });
         let Some(mut message) = queued.into_message(now) else {
             self.counters.lose(&mut self.observers, &session.client_id, DropCause::Expired, 1);
+            self.unsent(client.slot, &note);
             return Next::Again;
         };
         if let Some(mount_point) = &session.mount_point {
-            match unmounted_topic(mount_point, &message.topic) {
-                Some(topic) => message.topic = topic,
+            let Some(topic) = unmounted_topic(mount_point, &message.topic) else {
                 // `t/#` also matches `t`, which has no name below `t/`.
-                None => return Next::Again,
-            }
+                self.unsent(client.slot, &note);
+                return Next::Again;
+            };
+            message.topic = topic;
         }
-        Next::Message(message, origin)
+        Next::Message(message, origin, note)
     }
 
     /// The messages in the longest queue.

@@ -1,5 +1,7 @@
 //! `Group`: the sessions that share a subscription, and which of them gets the next message.
 
+use mqttkit_codec::TopicFilter;
+
 use super::router::Wish;
 use crate::config::SharedStrategy;
 
@@ -7,6 +9,7 @@ use crate::config::SharedStrategy;
 #[derive(Debug)]
 pub(super) struct Group {
     pub(super) serial: Serial,
+    pub(super) name: TopicFilter,
     members: Vec<(usize, Wish)>,
     /// Whose turn it is.
     next: usize,
@@ -62,8 +65,8 @@ impl Random {
 }
 
 impl Group {
-    pub(super) fn new(serial: Serial) -> Self {
-        Self { serial, members: Vec::new(), next: 0 }
+    pub(super) fn new(serial: Serial, name: TopicFilter) -> Self {
+        Self { serial, name, members: Vec::new(), next: 0 }
     }
 
     pub(super) fn is_empty(&self) -> bool {

@@ -12,6 +12,7 @@ use super::publish::{Delivery, Shared};
 use super::session::Session;
 use crate::events::DropCause;
 use crate::policy::mounted_topic;
+use crate::store::{Pending, Retention, StoreOp};
 
 /// Where a message in flight came from, if it came to its receiver for a group.
 #[derive(Clone, Copy, Debug)]
@@ -31,6 +32,8 @@ pub(super) struct Orphan {
     group: Serial,
     qos: QoS,
     retain: bool,
+    /// Where it was.
+    pending: Pending,
 }
 
 impl Session {
@@ -52,7 +55,8 @@ impl Session {
                 message.properties = properties.without_subscription_identifiers();
                 let (qos, retain) = (message.qos, message.retain);
                 let message = Arc::new(Routed::expiring(message, origin.expires));
-                orphans.push(Orphan { message, group: origin.group, qos, retain });
+                let pending = Pending::InFlight { packet_id: id };
+                orphans.push(Orphan { message, group: origin.group, qos, retain, pending });
             }
         }
         orphans.extend(self.outbox.take_shared().map(|queued| Orphan {
@@ -60,15 +64,17 @@ impl Session {
             group: queued.group,
             qos: queued.qos,
             retain: queued.retain,
+            pending: Pending::Queue { delivery: queued.number },
         }));
         orphans
     }
 }
 
 impl State {
-    /// Gives what this client leaves behind to other members, as far as there are any.
-    pub(super) fn hand_over(&mut self, now: Instant, client_id: &Str, orphans: Vec<Orphan>) {
-        for Orphan { message, group, qos, retain } in orphans {
+    /// Gives what this client leaves behind to other members, as far as there are any. If the store keeps its session,
+    /// a message goes there from one to the other in one step, so that none is lost or doubled.
+    pub(super) fn hand_over(&mut self, now: Instant, client_id: &Str, kept: bool, orphans: Vec<Orphan>) {
+        for Orphan { message, group, qos, retain, pending } in orphans {
             let topic = message.message.topic.as_str();
             let pick = Pick::new(self.config.shared_strategy, None, topic, &mut self.random);
             let Self { router, sessions, counters, observers, .. } = self;
@@ -89,7 +95,17 @@ impl State {
                 ids: Ids::new(wish.id),
                 group,
             };
-            self.push(&mut Shared::new(message), delivery);
+            self.push(&mut Shared::new(Arc::clone(&message)), delivery);
+            let is_known = !matches!(pending, Pending::Queue { delivery: 0 });
+            if kept && is_known {
+                for to in self.journal.take_deliveries() {
+                    let client_id = client_id.clone();
+                    self.journal.tell(|_| StoreOp::Moved { client_id, pending, to });
+                }
+            } else {
+                self.sequence += 1;
+                self.journal.published(&message, self.sequence, Retention::Untouched, None);
+            }
         }
     }
 }

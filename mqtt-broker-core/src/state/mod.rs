@@ -3,13 +3,18 @@
 //! It is told the time and what clients do, and changes at once. Connections come to fetch what waits for them;
 //! the state collects whom to wake, and its owner wakes them when it has let go of the lock.
 
+#[cfg(test)]
+mod agreement;
 mod connect;
 mod deliver;
+mod exchange;
 mod group;
 mod handover;
+mod journal;
 mod list;
 mod outbox;
 mod publish;
+mod restore;
 mod retained;
 mod router;
 mod session;
@@ -25,6 +30,7 @@ use mqttkit_codec::{Instant, ReasonCode, Str};
 use slab::Slab;
 
 use self::group::Random;
+use self::journal::Journal;
 use self::publish::Delivery;
 use self::retained::Retained;
 use self::router::Router;
@@ -40,6 +46,7 @@ use crate::stats::{Dropped, Stats};
 pub(crate) use connect::Connecting;
 pub(crate) use deliver::{Drained, Received};
 pub(crate) use handover::InFlightForGroups;
+pub(crate) use journal::Clock;
 
 /// A client as its connection knows it. It names a connection, not only a session: when the session has been
 /// taken over, the key of the earlier connection is good for nothing.
@@ -74,6 +81,7 @@ pub(crate) struct State {
     random: Random,
     observers: Observers,
     sys: Sys,
+    journal: Journal,
 }
 
 #[derive(Debug, Default)]
@@ -117,6 +125,7 @@ impl State {
             observers: Observers::default(),
             random: Random::new(seed),
             sys: Sys::default(),
+            journal: Journal::default(),
         }
     }
 
@@ -129,6 +138,9 @@ impl State {
     /// Publishes the wills and ends the sessions whose time has come.
     pub(crate) fn handle_timeout(&mut self, now: Instant) {
         self.handle_sys(now);
+        if let Some(error) = self.journal.take_failure() {
+            self.observers.emit(|| Event::StoreFailed { error });
+        }
         while let Some(slot) = self.timers.pop(now) {
             let session = &mut self.sessions[slot];
             let ends = session.expires_at.is_some_and(|at| at <= now);
@@ -141,7 +153,7 @@ impl State {
             let next = session.deadline();
             self.timers.set(slot, None, next);
             if let Some(will) = will {
-                self.publish_will(now, will);
+                self.publish_will(now, slot, will);
             }
             if ends {
                 self.end_session(now, slot);
@@ -220,6 +232,8 @@ impl State {
         stats.messages_delivered = self.counters.delivered;
         stats.dropped = self.counters.dropped;
         stats.retained_refused = self.counters.retained_refused;
+        (stats.store_ops, stats.store_bytes) = self.journal.behind();
+        stats.store_failed = self.journal.has_failed();
     }
 
     fn current(&self, client: ClientKey) -> Option<&Session> {

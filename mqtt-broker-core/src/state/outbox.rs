@@ -32,6 +32,8 @@ pub(super) struct Queued {
     pub(super) retain: bool,
     /// The group that it is for, or 0.
     pub(super) group: Serial,
+    /// What the store knows it by, or 0.
+    pub(super) number: u64,
 }
 
 /// The identifiers of the subscriptions that a delivery is for. Most have none, and nearly all of the rest one.
@@ -80,6 +82,11 @@ impl Routed {
         Self { message, expires, detached: false }
     }
 
+    /// One that a store has kept.
+    pub(super) fn restored(message: Message, expires: Option<Instant>) -> Self {
+        Self { message, expires, detached: true }
+    }
+
     /// A copy that can be kept for long.
     pub(super) fn detached(&self) -> Self {
         Self { message: self.message.detached(), expires: self.expires, detached: true }
@@ -114,6 +121,11 @@ impl Queued {
         if self.message.is_expired(now) {
             return None;
         }
+        Some(self.into_sent(now))
+    }
+
+    /// The same of one that was sent already, whose lifetime does not matter any more.
+    pub(super) fn into_sent(self, now: Instant) -> Message {
         let mut message = self.message.message.clone();
         self.message.age(&mut message, now);
         message.qos = self.qos;
@@ -121,7 +133,7 @@ impl Queued {
         for &id in self.ids.as_slice() {
             message.properties = message.properties.with_subscription_identifier(id);
         }
-        Some(message)
+        message
     }
 }
 
@@ -138,7 +150,12 @@ impl Ids {
         };
     }
 
-    fn as_slice(&self) -> &[NonZeroU32] {
+    /// The only one, of a delivery for one subscription.
+    pub(super) fn first(&self) -> Option<NonZeroU32> {
+        self.as_slice().first().copied()
+    }
+
+    pub(super) fn as_slice(&self) -> &[NonZeroU32] {
         match self {
             Self::None => &[],
             Self::One(id) => std::slice::from_ref(id),
@@ -152,20 +169,36 @@ impl Outbox {
         self.queue.len()
     }
 
+    #[cfg(test)]
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Queued> {
+        self.queue.iter()
+    }
+
     /// The QoS of the message that is next.
     pub(super) fn next_qos(&self) -> Option<QoS> {
         self.queue.front().map(|queued| queued.qos)
     }
 
-    pub(super) fn push(&mut self, queued: Queued, room: Room, overflow: Overflow) -> Pushed {
+    /// Queues a message. `gone` is told what the store knows those by that had to go for it.
+    pub(super) fn push(
+        &mut self,
+        queued: Queued,
+        room: Room,
+        overflow: Overflow,
+        mut gone: impl FnMut(u64),
+    ) -> Pushed {
         let cost = queued.message.cost();
         let mut displaced = 0;
         while !self.has_room(cost, room) {
             match overflow {
                 Overflow::Disconnect if queued.qos > QoS::AtMostOnce => return Pushed::Overrun,
-                Overflow::DropOldest if queued.qos > QoS::AtMostOnce && self.pop().is_some() => {
-                    displaced += 1;
-                }
+                Overflow::DropOldest if queued.qos > QoS::AtMostOnce => match self.pop() {
+                    Some(oldest) => {
+                        displaced += 1;
+                        gone(oldest.number);
+                    }
+                    None => return Pushed::Dropped,
+                },
                 // Also where there is no room even in an empty queue: its limit is zero messages.
                 _ => return Pushed::Dropped,
             }
@@ -173,6 +206,12 @@ impl Outbox {
         self.bytes += cost;
         self.queue.push_back(queued);
         if displaced > 0 { Pushed::Displaced(displaced) } else { Pushed::Queued }
+    }
+
+    /// Queues what a store has kept, whatever room there is.
+    pub(super) fn restore(&mut self, queued: Queued) {
+        self.bytes += queued.message.cost();
+        self.queue.push_back(queued);
     }
 
     pub(super) fn pop(&mut self) -> Option<Queued> {
@@ -196,7 +235,7 @@ impl Outbox {
 
     /// The client is gone for now: keeps what a session keeps, detached from the read buffers it came in.
     /// Returns how many messages of QoS 1 and 2 had no room.
-    pub(super) fn go_offline(&mut self, room: Room, keep_qos0: bool) -> u64 {
+    pub(super) fn go_offline(&mut self, room: Room, keep_qos0: bool, mut gone: impl FnMut(u64)) -> u64 {
         let mut dropped = 0;
         let queue = std::mem::take(self).queue;
         for mut queued in queue {
@@ -206,9 +245,10 @@ impl Outbox {
             if !queued.message.detached {
                 queued.message = Arc::new(queued.message.detached());
             }
-            let counts = queued.qos > QoS::AtMostOnce;
-            if self.push(queued, room, Overflow::DropNewest) == Pushed::Dropped && counts {
+            let (counts, number) = (queued.qos > QoS::AtMostOnce, queued.number);
+            if self.push(queued, room, Overflow::DropNewest, |_| {}) == Pushed::Dropped && counts {
                 dropped += 1;
+                gone(number);
             }
         }
         dropped
@@ -231,7 +271,7 @@ mod tests {
     fn queued(payload: &str, qos: QoS) -> Queued {
         let message = Message::new(TopicName::try_from("t").unwrap(), payload.to_owned()).with_qos(qos);
         let message = Arc::new(Routed::new(message, Instant::ZERO));
-        Queued { message, ids: Ids::None, qos, retain: false, group: 0 }
+        Queued { message, ids: Ids::None, qos, retain: false, group: 0, number: 0 }
     }
 
     fn payloads(mut outbox: Outbox) -> Vec<String> {
@@ -249,10 +289,10 @@ mod tests {
             (Overflow::Disconnect, Pushed::Overrun, ["a", "b"]),
         ] {
             let mut outbox = Outbox::default();
-            assert_eq!(outbox.push(queued("a", QoS::AtLeastOnce), room, overflow), Pushed::Queued);
-            assert_eq!(outbox.push(queued("b", QoS::AtMostOnce), room, overflow), Pushed::Queued);
-            assert_eq!(outbox.push(queued("x", QoS::AtMostOnce), room, overflow), Pushed::Dropped);
-            assert_eq!(outbox.push(queued("c", QoS::ExactlyOnce), room, overflow), last);
+            assert_eq!(outbox.push(queued("a", QoS::AtLeastOnce), room, overflow, |_| {}), Pushed::Queued);
+            assert_eq!(outbox.push(queued("b", QoS::AtMostOnce), room, overflow, |_| {}), Pushed::Queued);
+            assert_eq!(outbox.push(queued("x", QoS::AtMostOnce), room, overflow, |_| {}), Pushed::Dropped);
+            assert_eq!(outbox.push(queued("c", QoS::ExactlyOnce), room, overflow, |_| {}), last);
             assert_eq!(payloads(outbox), left);
         }
     }
@@ -262,18 +302,27 @@ mod tests {
         let room = Room { messages: 10, bytes: 100 };
         let mut outbox = Outbox::default();
         let large = "x".repeat(1000);
-        assert_eq!(outbox.push(queued(&large, QoS::AtLeastOnce), room, Overflow::DropNewest), Pushed::Queued);
-        assert_eq!(outbox.push(queued("a", QoS::AtLeastOnce), room, Overflow::DropNewest), Pushed::Dropped);
+        assert_eq!(
+            outbox.push(queued(&large, QoS::AtLeastOnce), room, Overflow::DropNewest, |_| {}),
+            Pushed::Queued
+        );
+        assert_eq!(
+            outbox.push(queued("a", QoS::AtLeastOnce), room, Overflow::DropNewest, |_| {}),
+            Pushed::Dropped
+        );
         outbox.pop();
         assert_eq!(outbox.bytes, 0);
-        assert_eq!(outbox.push(queued("a", QoS::AtLeastOnce), room, Overflow::DropNewest), Pushed::Queued);
+        assert_eq!(
+            outbox.push(queued("a", QoS::AtLeastOnce), room, Overflow::DropNewest, |_| {}),
+            Pushed::Queued
+        );
     }
 
     #[test]
     fn a_queue_without_room_at_all_does_not_spin() {
         let room = Room { messages: 0, bytes: 0 };
         let mut outbox = Outbox::default();
-        let pushed = outbox.push(queued("a", QoS::AtLeastOnce), room, Overflow::DropOldest);
+        let pushed = outbox.push(queued("a", QoS::AtLeastOnce), room, Overflow::DropOldest, |_| {});
         assert_eq!(pushed, Pushed::Dropped);
     }
 }

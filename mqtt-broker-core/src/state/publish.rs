@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use mqttkit_codec::{Instant, Message, QoS, ReasonCode, Will};
+use mqttkit_codec::{Instant, Message, PacketId, QoS, ReasonCode, Str, Will};
 
 use super::group::{Pick, Serial};
 use super::outbox::{Ids, Pushed, Queued, Room, Routed};
@@ -11,6 +11,7 @@ use super::session::{LinkKind, Session};
 use super::{ClientKey, State};
 use crate::config::Overflow;
 use crate::events::{DropCause, Event};
+use crate::store::{DeliveryRecord, Retention, Source, StoreOp};
 
 /// One session that a publication is for, and how it gets it.
 #[derive(Debug)]
@@ -35,24 +36,61 @@ const PINNED: usize = 16;
 
 impl State {
     /// Publishes a message of a client. The reason is what to acknowledge it with.
-    pub(crate) fn publish(&mut self, now: Instant, client: ClientKey, message: Message) -> ReasonCode {
-        if self.current(client).is_none() {
+    /// If it is of QoS 2 its identifier is taken with it.
+    pub(crate) fn publish(
+        &mut self,
+        now: Instant,
+        client: ClientKey,
+        message: Message,
+        packet_id: Option<PacketId>,
+    ) -> ReasonCode {
+        let Some(session) = self.current(client) else {
             // The session has a new owner; the message is not lost, since its sender has no acknowledgement.
             return ReasonCode::UnspecifiedError;
+        };
+        let is_local = session.link.as_ref().is_some_and(|link| link.kind == LinkKind::Local);
+        let source = packet_id
+            .filter(|_| session.kept && message.qos == QoS::ExactlyOnce)
+            .map(|packet_id| Source::Client { client_id: session.client_id.clone(), packet_id });
+        if self.store_refuses(&message, is_local) {
+            return ReasonCode::QuotaExceeded;
         }
-        self.route(now, Some(client.slot), message)
+        self.route(now, Some(client.slot), message, source)
     }
 
     /// Publishes a message of the host.
     pub(crate) fn publish_host(&mut self, now: Instant, message: Message) -> ReasonCode {
-        self.route(now, None, message)
+        if self.store_refuses(&message, true) {
+            return ReasonCode::QuotaExceeded;
+        }
+        self.route(now, None, message, None)
     }
 
-    pub(super) fn publish_will(&mut self, now: Instant, will: Will) {
-        self.route(now, None, Message::from(will));
+    /// Publishes the will of a session.
+    pub(super) fn publish_will(&mut self, now: Instant, slot: usize, will: Will) {
+        let session = &self.sessions[slot];
+        let client_id = session.recorded.then(|| session.client_id.clone());
+        self.publish_will_of(now, client_id.as_ref(), will);
     }
 
-    fn route(&mut self, now: Instant, from: Option<usize>, mut message: Message) -> ReasonCode {
+    /// The same of a session that may be gone, by the name by which the store knows the will.
+    pub(super) fn publish_will_of(&mut self, now: Instant, client_id: Option<&Str>, will: Will) {
+        let source = client_id.map(|client_id| Source::Will { client_id: client_id.clone() });
+        self.route(now, None, Message::from(will), source);
+    }
+
+    /// A client of the network is not read while the store is behind; the host can only be told.
+    fn store_refuses(&mut self, message: &Message, is_host: bool) -> bool {
+        message.qos > QoS::AtMostOnce && (self.journal.has_failed() || (is_host && self.journal.is_behind()))
+    }
+
+    fn route(
+        &mut self,
+        now: Instant,
+        from: Option<usize>,
+        mut message: Message,
+        source: Option<Source>,
+    ) -> ReasonCode {
         if message.topic.is_aliased() || levels(message.topic.as_bytes()) > self.config.max_topic_levels {
             return ReasonCode::TopicNameInvalid;
         }
@@ -68,15 +106,11 @@ impl State {
                 .emit(|| Event::Published { topic: message.topic.detached(), size: message.payload.len() });
         }
         let routed = Routed::new(message, now);
-        if routed.message.retain {
-            let room =
-                Room { messages: self.config.max_retained_messages, bytes: self.config.max_retained_bytes };
-            if !self.retained.store(&routed, self.sequence, room) {
-                self.counters.retained_refused += 1;
-            }
-        }
+        let number = self.sequence;
+        let retention = if routed.message.retain { self.retain(&routed) } else { Retention::Untouched };
         self.find(from, &routed.message);
         if self.matches.is_empty() {
+            self.journal.published(&routed, number, retention, source);
             return ReasonCode::NoMatchingSubscribers;
         }
         let mut shared = Shared::new(Arc::new(routed));
@@ -85,7 +119,24 @@ impl State {
             self.push(&mut shared, delivery);
         }
         self.matches = matches;
+        self.journal.published(&shared.fresh, number, retention, source);
         ReasonCode::Success
+    }
+
+    /// Keeps the message for later subscribers, or forgets the one that was kept.
+    fn retain(&mut self, routed: &Routed) -> Retention {
+        let room =
+            Room { messages: self.config.max_retained_messages, bytes: self.config.max_retained_bytes };
+        let is_kept = self.retained.store(routed, self.sequence, room);
+        if !is_kept {
+            self.counters.retained_refused += 1;
+        }
+        match routed.message.topic.as_bytes() {
+            // What the broker says of itself it says anew.
+            [b'$', b'S', b'Y', b'S', b'/', ..] => Retention::Untouched,
+            _ if is_kept && !routed.message.payload.is_empty() => Retention::Set,
+            _ => Retention::Cleared,
+        }
     }
 
     /// Fills `matches` with everybody the message is for, each session once for all its own subscriptions.
@@ -145,8 +196,29 @@ impl State {
         let local = session.link.as_ref().is_some_and(|link| link.kind == LinkKind::Local);
         let keep = !online || local || session.outbox.len() >= PINNED;
         let message = if keep { shared.detached() } else { Arc::clone(&shared.fresh) };
-        let pushed =
-            session.outbox.push(Queued { message, ids, qos, retain, group }, room, self.config.overflow);
+        let Self { journal, router, .. } = self;
+        let kept = session.kept && qos > QoS::AtMostOnce;
+        let number = if kept { journal.next_delivery() } else { 0 };
+        let client_id = &session.client_id;
+        let delivery = kept.then(|| DeliveryRecord {
+            number,
+            client_id: client_id.clone(),
+            qos,
+            retain,
+            identifiers: ids.as_slice().to_vec(),
+            group: router.name_of(group).cloned(),
+        });
+        let queued = Queued { message, ids, qos, retain, group, number };
+        let pushed = session.outbox.push(queued, room, self.config.overflow, |delivery| {
+            if delivery > 0 {
+                journal.tell(|_| StoreOp::Dropped { client_id: client_id.clone(), delivery });
+            }
+        });
+        if let Some(delivery) = delivery
+            && matches!(pushed, Pushed::Queued | Pushed::Displaced(_))
+        {
+            journal.waits(delivery);
+        }
         let cause = match (online, qos) {
             (false, _) => DropCause::Offline,
             (true, QoS::AtMostOnce) => DropCause::SlowQos0,

@@ -39,7 +39,8 @@ pub(super) struct Cursor {
 
 /// What a cursor found.
 pub(super) enum Found {
-    Message(Queued),
+    /// With the number of the publication it came with.
+    Message(Queued, u64),
     /// Nothing yet, and the turn is long enough already: ask again.
     Again,
     /// There is no more.
@@ -81,6 +82,17 @@ impl Retained {
         true
     }
 
+    /// Keeps what a store has kept, whatever room there is.
+    pub(super) fn restore(&mut self, message: Arc<Routed>, sequence: u64) {
+        self.bytes += message.cost();
+        self.by_topic.insert(message.message.topic.clone(), Kept { message, sequence });
+    }
+
+    #[cfg(test)]
+    pub(super) fn topics(&self) -> impl Iterator<Item = &TopicName> {
+        self.by_topic.keys()
+    }
+
     fn forget(&mut self, topic: &TopicName) {
         if let Some(kept) = self.by_topic.remove(topic) {
             self.bytes -= kept.message.cost();
@@ -92,6 +104,11 @@ impl Cursor {
     pub(super) fn new(filter: TopicFilter, up_to: u64, qos: QoS, ids: Ids) -> Self {
         let (from, to) = range(filter.pattern());
         Self { filter, from, to, up_to, qos, ids }
+    }
+
+    /// Goes on behind this topic.
+    pub(super) fn go_on_after(&mut self, topic: TopicName) {
+        self.from = Bound::Excluded(topic);
     }
 
     /// The next message. With `only_qos0`, a message of a higher QoS stays and `Err` says so.
@@ -118,13 +135,9 @@ impl Cursor {
                     self.from = Bound::Excluded(topic.clone());
                     // [MQTT-3.3.1-8]: RETAIN is set, whatever the subscription says.
                     let message = Arc::clone(&kept.message);
-                    return Ok(Found::Message(Queued {
-                        message,
-                        ids: self.ids.clone(),
-                        qos,
-                        retain: true,
-                        group: 0,
-                    }));
+                    let ids = self.ids.clone();
+                    let queued = Queued { message, ids, qos, retain: true, group: 0, number: 0 };
+                    return Ok(Found::Message(queued, kept.sequence));
                 }
             }
             if looked == SCAN || expired.is_some() {
@@ -179,7 +192,7 @@ mod tests {
         let mut topics = Vec::new();
         loop {
             match cursor.next(Instant::ZERO, retained, true) {
-                Ok(Found::Message(queued)) => topics.push(queued.message.message.topic.to_string()),
+                Ok(Found::Message(queued, _)) => topics.push(queued.message.message.topic.to_string()),
                 Ok(Found::Again) => {}
                 Ok(Found::End) | Err(()) => return topics,
             }

@@ -103,12 +103,22 @@ impl Router {
         self.groups.get_mut(index)?.pick(pick, is_online, outstanding)
     }
 
+    /// What a group is called for as long as a message of it is under way, by the filter all its members share.
+    pub(super) fn serial_of(&self, name: &TopicFilter) -> Option<Serial> {
+        Some(self.groups.get(*self.by_name.get(name)?)?.serial)
+    }
+
+    /// The filter of a group that still exists.
+    pub(super) fn name_of(&self, serial: Serial) -> Option<&TopicFilter> {
+        Some(&self.groups.get(*self.by_serial.get(&serial)?)?.name)
+    }
+
     fn join(&mut self, filter: &TopicFilter, slot: usize, wish: Wish) -> bool {
         let index = if let Some(&index) = self.by_name.get(filter) {
             index
         } else {
             let serial = self.new_serial();
-            let index = self.groups.insert(Group::new(serial));
+            let index = self.groups.insert(Group::new(serial, filter.clone()));
             self.by_name.insert(filter.clone(), index);
             self.by_serial.insert(serial, index);
             self.filters.insert(filter.pattern(), Target::Group(index), NO_WISH);

@@ -49,6 +49,10 @@ pub(super) struct Session {
     pub(super) bridge: bool,
     /// What stands before all topics of this client and is not for it to see.
     pub(super) mount_point: Option<Str>,
+    /// What it holds is told to the store.
+    pub(super) kept: bool,
+    /// The store knows of it, if only for its will.
+    pub(super) recorded: bool,
     /// The last publication this session was found for, and its place in the list of matches.
     pub(super) mark: (u64, usize),
 }
@@ -108,6 +112,8 @@ impl Session {
             successors: Vec::new(),
             bridge: false,
             mount_point: None,
+            kept: false,
+            recorded: false,
             mark: (0, 0),
         }
     }

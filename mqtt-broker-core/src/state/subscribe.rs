@@ -5,6 +5,7 @@ use std::num::NonZeroU32;
 use mqttkit_codec::{ReasonCode, RetainHandling, Subscription, TopicFilter};
 
 use crate::events::Event;
+use crate::store::StoreOp;
 
 use super::outbox::Ids;
 use super::publish::levels;
@@ -22,6 +23,9 @@ impl State {
     ) -> ReasonCode {
         if self.current(client).is_none() {
             return ReasonCode::UnspecifiedError;
+        }
+        if self.journal.has_failed() && self.sessions[client.slot].kept {
+            return ReasonCode::QuotaExceeded;
         }
         if levels(subscription.filter.as_bytes()) > self.config.max_topic_levels {
             return ReasonCode::TopicFilterInvalid;
@@ -52,7 +56,14 @@ impl State {
             RetainHandling::SendIfNew => is_new,
             RetainHandling::DoNotSend => false,
         };
-        if wants_retained && !filter.is_shared() && self.retained.len() > 0 {
+        let sends_retained = wants_retained && !filter.is_shared() && self.retained.len() > 0;
+        if session.kept {
+            let (client_id, filter) = (session.client_id.clone(), filter.clone());
+            let retained_up_to = sends_retained.then_some(self.sequence);
+            let op = StoreOp::Subscribed { client_id, filter, options, identifier: id, retained_up_to };
+            self.journal.tell(|_| op);
+        }
+        if sends_retained {
             // One cursor for each subscription, so that subscribing over and over costs no memory.
             session.cursors.retain(|cursor| cursor.filter != filter);
             session.cursors.push_back(Cursor::new(filter, self.sequence, options.qos, Ids::new(id)));
@@ -77,6 +88,10 @@ impl State {
         }
         self.observers
             .emit(|| Event::Unsubscribed { client_id: session.client_id.clone(), filter: filter.detached() });
+        if session.kept {
+            let (client_id, filter) = (session.client_id.clone(), filter.detached());
+            self.journal.tell(|_| StoreOp::Unsubscribed { client_id, filter });
+        }
         self.router.remove(filter, client.slot);
         ReasonCode::Success
     }
