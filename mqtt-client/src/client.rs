@@ -6,6 +6,7 @@ use crate::event::Events;
 use crate::metrics::Metrics;
 use crate::options::Options;
 use crate::outbox::{Command, Load, Outgoing, Reader, Refusal, Request, RequestKind, Stop};
+use crate::packets::Packets;
 use crate::promise::promise;
 use crate::shared::Shared;
 use crate::subscription::{StreamOptions, SubscriptionStream};
@@ -325,9 +326,23 @@ impl Client {
         self.inner.shared.metrics()
     }
 
+    /// Connects anew, now: ends the connection with a goodbye that keeps the session, if there is one, or what is left of
+    /// the wait for the next attempt. Nothing is lost by it but QoS 0 messages on their way.
+    ///
+    /// It does nothing while an attempt is made, and after the end: clone the [`Options`] to begin again then.
+    pub fn reconnect(&self) {
+        self.inner.shared.outbox.reconnect();
+    }
+
     /// A stream of what happens to the connection. The first one taken starts with the first event there was.
     pub fn events(&self) -> Events {
         Events::new(Arc::clone(&self.inner.shared))
+    }
+
+    /// A stream of every packet that is sent and received from now on, to watch the protocol. It costs nothing as long as
+    /// nobody asks for it, and about a second decoding while somebody does.
+    pub fn packets(&self) -> Packets {
+        Packets::new(Arc::clone(&self.inner.shared))
     }
 
     /// Whether there is an established connection right now.

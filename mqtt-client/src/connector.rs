@@ -2,9 +2,8 @@
 
 use crate::error::{ConnectError, DisconnectCause};
 use bytes::Bytes;
-use mqttkit_ws_transport::{
-    BoxError, ClientLink, ConnectOptions, Endpoint, Link, Runtime, Target, connect_by,
-};
+use mqttkit_codec::{ReasonCode, Str};
+use mqttkit_ws_transport::{BoxError, Link, Target};
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
@@ -13,7 +12,7 @@ use std::time::Duration;
 
 /// Opens the transport for each attempt to connect.
 ///
-/// [`NetConnector`] is what [`Options::connect`](crate::Options::connect) uses. Implement it for a Unix socket, a
+/// [`NetConnector`](crate::NetConnector) is what [`Options::connect`](crate::Options::connect) uses. Implement it for a Unix socket, a
 /// tunnel or memory. See [`Options::connect_with`](crate::Options::connect_with); for a fresh URL or token before each
 /// attempt [`Options::recipe`](crate::Options::recipe) is enough.
 pub trait Connector: Send + 'static {
@@ -43,6 +42,19 @@ pub trait Connector: Send + 'static {
     /// Whether the next attempt may go elsewhere or show other credentials. Then a refusal that nothing else would change,
     /// such as a wrong password, is no reason for the longest wait.
     fn adapts(&self) -> bool {
+        false
+    }
+
+    /// How many servers there are to try in turn before it makes sense to wait.
+    fn servers(&self) -> u32 {
+        1
+    }
+
+    /// The server says to use another one, by this Server Reference; `moved` says that this is for good. Returns whether
+    /// the next attempt will go there. Only called with
+    /// [`Options::follow_redirects`](crate::Options::follow_redirects).
+    fn redirect(&mut self, reference: &str, moved: bool) -> bool {
+        let _ = (reference, moved);
         false
     }
 }
@@ -99,6 +111,32 @@ pub enum Failure {
     Disconnected(Arc<DisconnectCause>),
 }
 
+impl Failure {
+    /// The server that shall be used instead, and whether that is for good: in a CONNACK or DISCONNECT with the reason "use
+    /// another server" or "server moved", MQTT 5.0.
+    pub fn server_reference(&self) -> Option<(Str, bool)> {
+        let (reason, reference) = match self {
+            Self::Connect(error) => match &**error {
+                ConnectError::Refused { connack, .. } => {
+                    (connack.reason, connack.properties.server_reference())
+                }
+                _ => return None,
+            },
+            Self::Disconnected(cause) => match &**cause {
+                DisconnectCause::Server(disconnect) => {
+                    (disconnect.reason, disconnect.properties.server_reference())
+                }
+                _ => return None,
+            },
+        };
+        match reason {
+            ReasonCode::UseAnotherServer => Some((reference?, false)),
+            ReasonCode::ServerMoved => Some((reference?, true)),
+            _ => None,
+        }
+    }
+}
+
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -120,11 +158,11 @@ pub struct Attempt {
     pub target: Target,
 }
 
-type Answer = Pin<Box<dyn Future<Output = Result<Target, BoxError>> + Send>>;
+pub(crate) type Answer = Pin<Box<dyn Future<Output = Result<Target, BoxError>> + Send>>;
 
 /// A function of the program that says for each attempt where to connect to, and how.
 #[derive(Clone)]
-pub(crate) struct Recipe(Arc<dyn Fn(Attempt) -> Answer + Send + Sync>);
+pub(crate) struct Recipe(pub(crate) Arc<dyn Fn(Attempt) -> Answer + Send + Sync>);
 
 impl Recipe {
     pub(crate) fn new<F, Fut>(recipe: F) -> Self
@@ -139,77 +177,5 @@ impl Recipe {
 impl fmt::Debug for Recipe {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Recipe")
-    }
-}
-
-/// Connects over the network: TCP, TLS, WebSocket, or WebSocket over TLS, as the URL says.
-#[derive(Debug, Clone)]
-pub struct NetConnector<R> {
-    runtime: R,
-    /// Where to.
-    pub endpoint: Arc<Endpoint>,
-    /// With which headers, TLS configuration and proxy. Its timeout is replaced by the client's.
-    pub options: ConnectOptions,
-    recipe: Option<Recipe>,
-}
-
-impl<R: Runtime> NetConnector<R> {
-    /// To `endpoint`.
-    pub fn new(runtime: R, endpoint: Endpoint, options: ConnectOptions) -> Self {
-        Self { runtime, endpoint: Arc::new(endpoint), options, recipe: None }
-    }
-
-    pub(crate) fn with_recipe(mut self, recipe: Option<Recipe>) -> Self {
-        self.recipe = recipe;
-        self
-    }
-
-    fn target(&self) -> Target {
-        Target::new(Endpoint::clone(&self.endpoint), self.options.clone())
-    }
-}
-
-impl<R: Runtime> Connector for NetConnector<R> {
-    type Link = ClientLink<R>;
-
-    fn connect(
-        &mut self,
-        timeout: Duration,
-    ) -> impl Future<Output = Result<Self::Link, ConnectError>> + Send + 'static {
-        let opened = self.attempt(1, None, timeout);
-        async move { Ok(opened.await?.link) }
-    }
-
-    fn attempt(
-        &mut self,
-        number: u32,
-        last_failure: Option<Failure>,
-        timeout: Duration,
-    ) -> impl Future<Output = Result<Opened<Self::Link>, ConnectError>> + Send + 'static {
-        let (runtime, target, recipe) = (self.runtime.clone(), self.target(), self.recipe.clone());
-        async move {
-            let given = target.endpoint.clone();
-            let target = async move {
-                match recipe {
-                    Some(Recipe(recipe)) => recipe(Attempt { number, last_failure, target }).await,
-                    None => Ok(target),
-                }
-            };
-            let (link, target) = connect_by(&runtime, timeout, target).await?;
-            let opened = Opened::new(link);
-            let said = (target.endpoint.username(), target.endpoint.password());
-            // Those of the URL are in the options already, where others may have taken their place.
-            if said == (given.username(), given.password()) {
-                return Ok(opened);
-            }
-            Ok(opened.credentials(Credentials {
-                user_name: said.0.map(str::to_owned),
-                password: said.1.map(|password| Bytes::copy_from_slice(password.as_bytes())),
-            }))
-        }
-    }
-
-    fn adapts(&self) -> bool {
-        self.recipe.is_some()
     }
 }

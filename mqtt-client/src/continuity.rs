@@ -27,6 +27,19 @@ pub struct Continuity {
     pub unconfirmed: usize,
     /// Subscriptions that are made again because the session was lost. Messages published meanwhile are gone.
     pub resubscribed: usize,
+    /// Subscriptions that the session still has. What was published meanwhile comes, if the server kept it.
+    pub kept: usize,
+    /// Requests to subscribe or unsubscribe whose answer was lost, and that are asked again.
+    pub asked_again: usize,
+    /// QoS 0 messages that were on their way when the connection before ended: whether they arrived is not known.
+    pub lost: usize,
+    /// Messages that expired since then, see [`Delivery::time_to_live`](crate::Delivery::time_to_live).
+    pub expired: usize,
+    /// Messages that were dropped since then, see [`Delivery`](crate::Delivery).
+    pub dropped: usize,
+    /// How many of those `resent` or `republished` the server may have, and deliver, twice: those that were sent completely
+    /// before, of QoS 1, and of QoS 2 as well if the session was lost.
+    pub possibly_duplicated: usize,
     /// The server's answer, with what it can and cannot do.
     pub connack: Arc<ConnAck>,
 }

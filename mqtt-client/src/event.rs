@@ -4,18 +4,24 @@ use crate::continuity::Continuity;
 use crate::error::{ConnectError, DisconnectCause};
 use crate::shared::Shared;
 use futures_core::Stream;
-use mqttkit_codec::{ReasonCode, TopicFilter};
+use mqttkit_codec::{ReasonCode, Str, TopicFilter, Version};
 use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
+use tracing::{debug, info, warn};
 
 /// Something that happened to the connection.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum Event {
+    /// An attempt to connect begins.
+    Connecting {
+        /// Counts the attempts of the client, from 1.
+        number: u32,
+    },
     /// A connection is established.
     Connected(Continuity),
     /// An attempt to connect failed.
@@ -28,6 +34,20 @@ pub enum Event {
         attempt: u32,
         /// The wait.
         delay: Duration,
+    },
+    /// The server has sent the client to another one, and it goes there; see
+    /// [`Options::follow_redirects`](crate::Options::follow_redirects).
+    Redirected {
+        /// The Server Reference.
+        reference: Str,
+        /// Whether that is for good.
+        moved: bool,
+    },
+    /// The server does not speak the version that was asked for: the next attempt is in an older one. See
+    /// [`Options::version_fallback`](crate::Options::version_fallback).
+    FallingBack {
+        /// The version of the next attempt.
+        version: Version,
     },
     /// A subscription could not be restored after the session was lost: its messages do not come any more.
     SubscriptionLost {
@@ -127,6 +147,7 @@ impl Default for EventHub {
 
 impl EventHub {
     pub(crate) fn tell(&self, event: &Event) {
+        log(event);
         let mut wakers = Vec::new();
         let mut state = self.lock();
         state.ended |= matches!(event, Event::Ended);
@@ -178,6 +199,35 @@ impl EventHub {
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// For whoever follows the program by `tracing`.
+fn log(event: &Event) {
+    match event {
+        Event::Connecting { number } => debug!(number, "connecting"),
+        Event::Connected(now) => info!(
+            connection = now.connection,
+            session_present = now.session_present,
+            resent = now.resent,
+            republished = now.republished,
+            lost = now.lost,
+            "connected"
+        ),
+        Event::ConnectFailed(error) => warn!(%error, "cannot connect"),
+        Event::Disconnected(cause) => warn!(%cause, "disconnected"),
+        Event::Reconnecting { attempt, delay } => debug!(attempt, ?delay, "waiting to connect again"),
+        Event::Redirected { reference, moved } => info!(%reference, moved, "the server names another"),
+        Event::FallingBack { version } => info!(%version, "trying an older version"),
+        Event::SubscriptionLost { filter, reason } => {
+            warn!(filter = filter.as_str(), %reason, "a subscription is lost");
+        }
+        Event::Dropped { messages } => warn!(messages, "incoming messages dropped"),
+        Event::SlowReader { filter, dropped } => {
+            let filter = filter.as_ref().map(TopicFilter::as_str);
+            warn!(filter, dropped, "incoming messages dropped for a slow reader");
+        }
+        Event::Missed(_) | Event::Ended => debug!("ended"),
     }
 }
 

@@ -31,6 +31,7 @@
 //! | [`Delivery`] | how a message is treated on its way: time to live, priority, full queues, no connection |
 //! | [`Metrics`] | all of it in numbers |
 //! | [`Events`] | what happens to the connection, with a [`Continuity`] report for each new one |
+//! | [`Packets`] | every packet that goes by, for those who watch |
 //! | [`Driver`] | the future behind it all; spawned for you, or yours to run |
 //!
 //! # What can be relied on
@@ -68,8 +69,10 @@ mod event;
 mod inbox;
 mod messages;
 mod metrics;
+mod net;
 mod options;
 mod outbox;
+mod packets;
 mod promise;
 mod reconnect;
 mod shared;
@@ -78,7 +81,7 @@ mod ticket;
 
 pub use acknowledgement::Acknowledgement;
 pub use client::Client;
-pub use connector::{Attempt, Connector, Credentials, Failure, NetConnector, Opened};
+pub use connector::{Attempt, Connector, Credentials, Failure, Opened};
 pub use continuity::Continuity;
 pub use delivery::{Delivery, Offline, Priority, WhenFull};
 pub use driver::Driver;
@@ -89,8 +92,10 @@ pub use event::{Event, Events};
 pub use inbox::{SlowReader, StreamEnd};
 pub use messages::Messages;
 pub use metrics::Metrics;
+pub use net::NetConnector;
 pub use options::{Options, Parts};
-pub use reconnect::{ReconnectPolicy, Trouble};
+pub use packets::{Packets, Passed};
+pub use reconnect::{GiveUp, Jitter, ReconnectPolicy, Trouble};
 pub use subscription::{OnDrop, StreamOptions, SubscriptionStream};
 pub use ticket::{Ticket, TicketState};
 

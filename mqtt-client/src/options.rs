@@ -1,12 +1,13 @@
 //! `Options`: everything that can be said about a client before it connects.
 
 use crate::client::{Client, Defaults};
-use crate::connector::{Attempt, Connector, NetConnector, Recipe};
+use crate::connector::{Attempt, Connector, Recipe};
 use crate::delivery::Delivery;
 use crate::driver::Driver;
 use crate::error::{ConnectError, OptionsError};
 use crate::inbox::{Inbox, SlowReader};
 use crate::messages::Messages;
+use crate::net::NetConnector;
 use crate::outbox::Load;
 use crate::reconnect::ReconnectPolicy;
 use crate::shared::{Clock, Shared};
@@ -44,6 +45,11 @@ use std::time::Duration;
 #[must_use]
 pub struct Options {
     url: Result<Endpoint, UrlError>,
+    /// Where to go when that fails.
+    servers: Vec<Endpoint>,
+    follow_redirects: bool,
+    version_fallback: bool,
+    resubscribe: bool,
     /// The first value that could not be taken.
     invalid: Option<Invalid>,
     connect: Connect,
@@ -81,7 +87,11 @@ pub(crate) struct Settings {
     pub(crate) connect_timeout: Duration,
     pub(crate) reconnect: ReconnectPolicy,
     pub(crate) receive_buffer: Load,
-    pub(crate) max_in_flight: usize,
+    /// Default: what the version allows.
+    pub(crate) max_in_flight: Option<usize>,
+    pub(crate) follow_redirects: bool,
+    pub(crate) version_fallback: bool,
+    pub(crate) resubscribe: bool,
     pub(crate) disconnect_timeout: Duration,
 }
 
@@ -90,6 +100,7 @@ pub(crate) struct Settings {
 enum Invalid {
     Text(&'static str, mqttkit_codec::TextError),
     WillTopic(mqttkit_codec::TopicError),
+    Server(UrlError),
 }
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -120,6 +131,10 @@ impl Options {
         codec.report_receipts = true;
         let mut options = Self {
             url,
+            servers: Vec::new(),
+            follow_redirects: false,
+            version_fallback: false,
+            resubscribe: true,
             invalid: None,
             connect,
             codec,
@@ -158,6 +173,16 @@ impl Options {
     /// The version to speak. Default 5.0.
     pub fn version(mut self, version: Version) -> Self {
         self.connect.version = version;
+        self
+    }
+
+    /// Whether to try an older version when the server does not speak this one: 3.1.1 after 5.0, then 3.1. Default false.
+    ///
+    /// Tried at once, until the first connection is established, when the server refuses the version, answers
+    /// with what is no answer in it, or ends the connection without an answer. What an older version cannot
+    /// say is left out: properties, and with them the session expiry.
+    pub fn version_fallback(mut self, fallback: bool) -> Self {
+        self.version_fallback = fallback;
         self
     }
 
@@ -258,6 +283,14 @@ impl Options {
         self
     }
 
+    /// Whether subscriptions are made again when the server has lost the session. Default true. Without it a stream of
+    /// messages stays silent then, until the application, told by [`Event::Connected`](crate::Event::Connected),
+    /// subscribes anew.
+    pub fn resubscribe(mut self, resubscribe: bool) -> Self {
+        self.resubscribe = resubscribe;
+        self
+    }
+
     /// How long [`Client::disconnect`] waits for what is not acknowledged yet. Default 5 s.
     pub fn disconnect_timeout(mut self, timeout: Duration) -> Self {
         self.disconnect_timeout = timeout;
@@ -335,6 +368,41 @@ impl Options {
     }
 
     // ---- the transport
+
+    /// More servers, to be tried in turn when the one of the URL fails, without a wait before all have been tried. One
+    /// whose URL names no user gets the user name and password of the first. A mistake is reported when connecting.
+    ///
+    /// ```
+    /// use mqttkit_client::Options;
+    ///
+    /// let options = Options::from_url("mqtts://ann:secret@one.example")?
+    ///     .servers(["mqtts://two.example", "wss://three.example:8084/mqtt"]);
+    /// # drop(options);
+    /// # Ok::<(), mqttkit_client::OptionsError>(())
+    /// ```
+    pub fn servers<'a>(mut self, urls: impl IntoIterator<Item = &'a str>) -> Self {
+        for url in urls {
+            match url.parse() {
+                Ok(endpoint) => self.servers.push(endpoint),
+                Err(error) => {
+                    self.invalid.get_or_insert(Invalid::Server(error));
+                }
+            }
+        }
+        self
+    }
+
+    /// Whether to go where a server sends the client, MQTT 5.0: the reasons "use another server" and "server moved" with a
+    /// Server Reference. Default false, since user name and password are shown there too.
+    ///
+    /// The reference is a URL, or a host with or without a port, which is reached with the scheme and path of the URL; the
+    /// first of a list counts. From TLS it never leads to what is not. The first three of a row are followed at once,
+    /// others after the wait of the [`ReconnectPolicy`]. After "use another server" the client comes back when that
+    /// connection ends; "server moved" takes the place of the URL.
+    pub fn follow_redirects(mut self, follow: bool) -> Self {
+        self.follow_redirects = follow;
+        self
+    }
 
     /// A header in addition for the WebSocket upgrade, such as `Authorization`.
     pub fn header(mut self, name: HeaderName, value: HeaderValue) -> Self {
@@ -443,6 +511,7 @@ impl Options {
     /// The client and its driver, which you run yourself: nothing happens but when it is polled.
     pub fn build<R: Runtime>(self, runtime: &R) -> Result<Parts<R, NetConnector<R>>, OptionsError> {
         let connector = NetConnector::new(runtime.clone(), self.url.clone()?, self.transport.clone())
+            .or_else(self.servers.clone())
             .with_recipe(self.recipe.clone());
         self.connect_with(runtime, connector)
     }
@@ -457,6 +526,7 @@ impl Options {
         match self.invalid {
             Some(Invalid::Text(option, error)) => return Err(OptionsError::Text { option, error }),
             Some(Invalid::WillTopic(error)) => return Err(OptionsError::WillTopic(error)),
+            Some(Invalid::Server(error)) => return Err(OptionsError::Url(error)),
             None => {}
         }
         // Finds what cannot be encoded now, and not at the first attempt.
@@ -478,14 +548,16 @@ impl Options {
         };
         let client = Client::new(Arc::clone(&shared), defaults);
         let messages = Messages::new(Arc::clone(&shared));
-        let v5 = self.connect.version.has_properties();
         let settings = Settings {
             connect: self.connect,
             codec: self.codec,
             connect_timeout: self.connect_timeout,
             reconnect: self.reconnect,
             receive_buffer: self.receive_buffer,
-            max_in_flight: self.max_in_flight.unwrap_or(if v5 { 1000 } else { 20 }),
+            max_in_flight: self.max_in_flight,
+            follow_redirects: self.follow_redirects,
+            version_fallback: self.version_fallback,
+            resubscribe: self.resubscribe,
             disconnect_timeout: self.disconnect_timeout,
         };
         Ok(Parts { client, messages, driver: Driver::new(runtime.clone(), connector, settings, shared) })

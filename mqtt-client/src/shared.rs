@@ -5,6 +5,7 @@ use crate::event::EventHub;
 use crate::inbox::Inbox;
 use crate::metrics::{Counters, Metrics};
 use crate::outbox::{Load, Outbox};
+use crate::packets::PacketHub;
 use mqttkit_codec::{ConnAck, Instant, Str};
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -17,6 +18,7 @@ pub(crate) struct Shared {
     /// What goes to no stream.
     pub(crate) inbox: Arc<Inbox>,
     pub(crate) events: EventHub,
+    pub(crate) packets: PacketHub,
     pub(crate) alarms: Alarms,
     pub(crate) counters: Counters,
     clock: Clock,
@@ -54,6 +56,7 @@ impl Shared {
             outbox: Outbox::new(outbox),
             inbox: Arc::new(inbox),
             events: EventHub::default(),
+            packets: PacketHub::default(),
             alarms: Alarms::default(),
             counters: Counters::default(),
             clock,

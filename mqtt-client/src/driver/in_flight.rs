@@ -3,7 +3,7 @@
 use crate::delivery::Delivery;
 use crate::outbox::Load;
 use crate::ticket::TicketResolver;
-use mqttkit_codec::{Instant, PacketId};
+use mqttkit_codec::{Instant, PacketId, QoS};
 
 /// What is known of a message that a connection has taken; the message itself is in the codec's session.
 #[derive(Debug)]
@@ -12,6 +12,14 @@ pub(super) struct Flying {
     pub(super) load: Load,
     pub(super) delivery: Delivery,
     pub(super) expires: Option<Instant>,
+    pub(super) qos: QoS,
+}
+
+impl Flying {
+    /// Whether its PUBLISH was handed to a connection that could send all of it.
+    pub(super) fn was_written(&self) -> bool {
+        self.ticket.end() != Some(u64::MAX)
+    }
 }
 
 /// The codec uses low identifiers again, so it stays about as long as there are messages.

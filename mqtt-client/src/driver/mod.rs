@@ -17,6 +17,7 @@ mod in_flight;
 mod intake;
 mod online;
 mod router;
+mod tap;
 mod work;
 
 use crate::connector::{Connector, Credentials, Failure, Opened};
@@ -45,6 +46,8 @@ use work::Work;
 const TURNS: usize = 32;
 /// The time for the goodbye at the end of a connection.
 const GOODBYE: Duration = Duration::from_secs(1);
+/// Redirections in a row that are followed without a wait.
+const MAX_REDIRECTS: u32 = 3;
 /// A connector gets so much longer than it was told, so that its own error wins.
 const GRACE: Duration = Duration::from_millis(100);
 /// A connection that lasted so long was of use, even if nothing came of it.
@@ -65,8 +68,16 @@ pub struct Driver<R: Runtime, C: Connector> {
     /// What the last connection left for the next.
     session: Session,
     state: State<C::Link>,
-    /// Attempts that failed since the last connection that was of use.
+    /// The version that was asked for.
+    preferred: Version,
+    /// Rounds of attempts that failed since the last connection that was of use; a round is one attempt for each server.
     attempt: u32,
+    /// Attempts that failed in this round.
+    tried: u32,
+    /// Redirections followed since the last connection that was of use.
+    redirects: u32,
+    /// The application wants another connection now.
+    reconnect: bool,
     /// All attempts.
     attempts: u32,
     /// What made the next attempt necessary.
@@ -100,6 +111,17 @@ struct Stopping {
     done: Vec<Resolver<Leftover>>,
 }
 
+/// Where the next attempt goes.
+#[derive(Clone, Copy)]
+enum Next {
+    /// To the same server in this version, at once.
+    Version(Version),
+    /// To another server, at once.
+    Server,
+    /// Wherever, after a wait.
+    Wait,
+}
+
 /// What to do after a step.
 enum Step {
     /// There may be more to do at once.
@@ -113,13 +135,17 @@ impl<R: Runtime, C: Connector> Driver<R, C> {
     pub(crate) fn new(runtime: R, connector: C, settings: Settings, shared: Arc<Shared>) -> Self {
         Self {
             intake: Intake::new(Arc::clone(&shared), settings.receive_buffer),
-            work: Work::new(shared, settings.max_in_flight),
+            work: Work::new(shared, settings.resubscribe),
+            preferred: settings.connect.version,
             runtime,
             connector,
             settings,
             session: Session::new(),
             state: State::Start,
             attempt: 0,
+            tried: 0,
+            redirects: 0,
+            reconnect: false,
             attempts: 0,
             last_failure: None,
             stopping: None,
@@ -221,6 +247,7 @@ impl<R: Runtime, C: Connector> Driver<R, C> {
     fn open(&mut self, now: Instant) -> Step {
         self.attempts = self.attempts.saturating_add(1);
         self.work.shared.counters.attempts.add(1);
+        self.tell(&Event::Connecting { number: self.attempts });
         let timeout = self.settings.connect_timeout;
         let link = Box::pin(self.connector.attempt(self.attempts, self.last_failure.take(), timeout));
         self.state = State::Opening { link, begun: now };
@@ -231,6 +258,9 @@ impl<R: Runtime, C: Connector> Driver<R, C> {
     fn greet(&mut self, now: Instant, begun: Instant, opened: Opened<C::Link>) -> Step {
         let Opened { link, credentials } = opened;
         let mut connect = self.settings.connect.clone();
+        // A server of MQTT 3 cannot say how much it takes.
+        let most = if connect.version.has_properties() { 1000 } else { 20 };
+        self.work.set_max_in_flight(self.settings.max_in_flight.unwrap_or(most));
         if let Some(Credentials { user_name, password }) = credentials {
             let user_name = user_name.map(Str::try_from).transpose();
             let password = password.map(Binary::try_from).transpose();
@@ -273,28 +303,91 @@ impl<R: Runtime, C: Connector> Driver<R, C> {
 
     /// Tells of a failed attempt. Returns when to try again, if at all.
     fn after_failure(&mut self, now: Instant, error: ConnectError) -> Option<Instant> {
-        let trouble = Trouble::of_attempt(&error);
-        if self.fail_fast && self.work.connections() == 0 {
-            self.first_error = Some(error);
+        let error = Arc::new(error);
+        let failure = Failure::Connect(Arc::clone(&error));
+        let older = self.older_version(&error);
+        self.tried = self.tried.saturating_add(u32::from(older.is_none()));
+        let next = if let Some(version) = older {
+            self.settings.connect.version = version;
+            Next::Version(version)
+        } else {
+            self.settings.connect.version = self.preferred;
+            self.elsewhere(&failure)
+        };
+        if self.fail_fast && self.work.connections() == 0 && matches!(next, Next::Wait) {
+            // It was told to nobody, so nobody else has it.
+            drop(failure);
+            self.first_error = Arc::into_inner(error).or(Some(ConnectError::Closed));
             return None;
         }
-        let error = Arc::new(error);
-        self.last_failure = Some(Failure::Connect(Arc::clone(&error)));
         self.tell(&Event::ConnectFailed(error));
-        self.retry_at(now, trouble)
+        self.retry_at(now, failure, next)
     }
 
-    fn retry_at(&mut self, now: Instant, trouble: Trouble) -> Option<Instant> {
+    /// What to speak next, if the version may be what is wrong.
+    fn older_version(&self, error: &ConnectError) -> Option<Version> {
+        let may_be = match error {
+            ConnectError::Refused { connack, .. } => connack.reason == ReasonCode::UnsupportedProtocolVersion,
+            ConnectError::Disconnected(
+                DisconnectCause::Ended | DisconnectCause::Link(_) | DisconnectCause::Protocol(_),
+            ) => true,
+            _ => false,
+        };
+        if !may_be || !self.settings.version_fallback || self.work.connections() > 0 {
+            return None;
+        }
+        match self.settings.connect.version {
+            Version::V5 => Some(Version::V311),
+            Version::V311 => Some(Version::V31),
+            Version::V31 => None,
+        }
+    }
+
+    /// Whether there is another server to go to without a wait.
+    fn elsewhere(&mut self, failure: &Failure) -> Next {
+        if self.settings.follow_redirects
+            && let Some((reference, moved)) = failure.server_reference()
+            && self.connector.redirect(&reference, moved)
+        {
+            self.redirects = self.redirects.saturating_add(1);
+            self.tell(&Event::Redirected { reference, moved });
+            return if self.redirects <= MAX_REDIRECTS { Next::Server } else { Next::Wait };
+        }
+        if matches!(failure, Failure::Connect(_)) && self.tried < self.connector.servers() {
+            return Next::Server;
+        }
+        Next::Wait
+    }
+
+    fn retry_at(&mut self, now: Instant, failure: Failure, next: Next) -> Option<Instant> {
         if self.stopping.is_some() && self.work.is_idle_offline() {
             return None;
         }
-        let trouble = match trouble {
-            Trouble::Lasting if self.connector.adapts() => Trouble::Busy,
-            trouble => trouble,
+        let by_hand = std::mem::take(&mut self.reconnect);
+        let at_once = by_hand || !matches!(next, Next::Wait);
+        let attempt = self.attempt;
+        let delay = if at_once {
+            Duration::ZERO
+        } else {
+            let policy = &self.settings.reconnect;
+            let trouble = match Trouble::of(&failure) {
+                Trouble::Lasting if self.connector.adapts() => Trouble::Busy,
+                trouble => trouble,
+            };
+            if policy.ends_by(&failure) {
+                return None;
+            }
+            policy.delay(attempt, trouble, random())?
         };
-        let delay = self.settings.reconnect.delay(self.attempt, trouble, random())?;
-        self.tell(&Event::Reconnecting { attempt: self.attempt, delay });
-        self.attempt = self.attempt.saturating_add(1);
+        self.last_failure = Some(failure);
+        if let Next::Version(version) = next {
+            self.tell(&Event::FallingBack { version });
+        }
+        self.tell(&Event::Reconnecting { attempt, delay });
+        if !at_once {
+            self.tried = 0;
+            self.attempt = self.attempt.saturating_add(1);
+        }
         Some(now + delay)
     }
 
@@ -341,7 +434,7 @@ impl<R: Runtime, C: Connector> Driver<R, C> {
         self.work.shared.status().connected = false;
         let lasted = remains.established.map(|since| now - since);
         if lasted.is_some_and(|lasted| remains.useful || lasted >= STABLE) {
-            self.attempt = 0;
+            (self.attempt, self.redirects) = (0, 0);
         }
         let after = self.settings.connect_timeout;
         let retry_at = match (end, lasted) {
@@ -368,19 +461,26 @@ impl<R: Runtime, C: Connector> Driver<R, C> {
 
     /// Tells of the end of an established connection. Returns when to connect again, if at all.
     fn after_end(&mut self, now: Instant, cause: DisconnectCause) -> Option<Instant> {
-        let trouble = Trouble::of_end(&cause);
         let ours = matches!(cause, DisconnectCause::Local(_)) && self.stopping.is_some();
         let cause = Arc::new(cause);
-        self.last_failure = Some(Failure::Disconnected(Arc::clone(&cause)));
+        let failure = Failure::Disconnected(Arc::clone(&cause));
         self.tell(&Event::Disconnected(cause));
-        if ours { None } else { self.retry_at(now, trouble) }
+        if ours {
+            return None;
+        }
+        self.tried = 0;
+        let next = self.elsewhere(&failure);
+        self.retry_at(now, failure, next)
     }
 
     // ---- the end
 
     /// Notes what the handles want beside sending.
     fn note(&mut self, now: Instant, control: Control) {
-        let Control { stops, acks, gone, abandoned, .. } = control;
+        let Control { stops, acks, gone, reconnect, abandoned, .. } = control;
+        if reconnect {
+            self.reconnect(now);
+        }
         for (token, reason) in acks {
             match &mut self.state {
                 State::Online(online) => online.acknowledge(now, token, reason),
@@ -396,6 +496,19 @@ impl<R: Runtime, C: Connector> Driver<R, C> {
         if abandoned && self.stopping.is_none() {
             let goodbye = Disconnect::new(ReasonCode::NORMAL_DISCONNECTION);
             self.stop(now + self.settings.disconnect_timeout, goodbye);
+        }
+    }
+
+    /// The application wants another connection now.
+    fn reconnect(&mut self, now: Instant) {
+        (self.attempt, self.tried, self.redirects) = (0, 0, 0);
+        match &mut self.state {
+            State::Online(online) if online.is_established() => {
+                self.reconnect = true;
+                online.disconnect(now, &Disconnect::new(ReasonCode::NORMAL_DISCONNECTION));
+            }
+            State::Closing { retry_at: Some(until), .. } | State::Waiting { until } => *until = now,
+            _ => {}
         }
     }
 

@@ -2,6 +2,7 @@
 
 use super::in_flight::Flying;
 use super::intake::{Hand, Intake};
+use super::tap::Tap;
 use super::work::Work;
 use crate::error::{DisconnectCause, PublishError};
 use crate::outbox::{Budget, Command, Outgoing, Request, RequestKind};
@@ -38,6 +39,9 @@ pub(super) struct Online<L> {
     /// Unwritten bytes that answer what was read.
     responses: usize,
     clean_start: bool,
+    /// Nothing has been sent or received.
+    fresh: bool,
+    tap: Option<Tap>,
     established: Option<Instant>,
     /// Something came of this connection: a message or an acknowledgement.
     useful: bool,
@@ -93,6 +97,8 @@ impl<L: Link> Online<L> {
             unwritten: VecDeque::new(),
             responses: 0,
             clean_start,
+            fresh: true,
+            tap: None,
             established: None,
             useful: false,
             write_error: None,
@@ -150,6 +156,7 @@ impl<L: Link> Online<L> {
         intake: &mut Intake,
     ) -> Turn {
         self.check_time(now, self.may_read(work, intake));
+        self.watch(work);
         let mut progress = false;
         if self.established.is_some() {
             progress |= intake.forward(&mut Hand { cx, now, connection: &mut self.connection });
@@ -168,9 +175,11 @@ impl<L: Link> Online<L> {
     pub(super) fn finish(mut self, work: &mut Work) -> Remains<L> {
         let session = self.connection.take_session();
         let mut back = Vec::new();
+        let mut lost = 0;
         for Unwritten { end, outgoing } in self.unwritten {
             if end <= self.written {
                 // In the link's hands: nobody knows.
+                lost += 1;
                 work.complete(outgoing, Err(PublishError::Lost));
             } else {
                 outgoing.ticket.put_back();
@@ -178,7 +187,7 @@ impl<L: Link> Online<L> {
             }
         }
         work.put_back(back.into_iter());
-        work.connection_ended(self.written);
+        work.connection_ended(self.written, lost);
         work.release();
         Remains {
             session,
@@ -236,8 +245,9 @@ impl<L: Link> Online<L> {
             let seconds = u32::try_from(seconds).unwrap_or(u32::MAX);
             message.properties = message.properties.with_message_expiry_interval(seconds);
         }
+        let qos = message.qos;
         // Only one of QoS 0 can be needed again here: others are in the codec's session.
-        let kept = (message.qos == QoS::AtMostOnce).then(|| message.clone());
+        let kept = (qos == QoS::AtMostOnce).then(|| message.clone());
         let sent = self.connection.publish(now, message);
         let end = self.written + self.connection.transmit().remaining() as u64;
         match sent {
@@ -245,7 +255,7 @@ impl<L: Link> Online<L> {
                 work.shared.counters.messages_sent.add(1);
                 ticket.sent(end, id);
                 if let Some(id) = id {
-                    work.sent(now, id, Flying { ticket, load, delivery, expires });
+                    work.sent(now, id, Flying { ticket, load, delivery, expires, qos });
                 } else if let Some(message) = kept {
                     let outgoing = Outgoing { message, ticket, load, delivery, expires };
                     self.unwritten.push_back(Unwritten { end, outgoing });
@@ -292,7 +302,12 @@ impl<L: Link> Online<L> {
         let mut result = Poll::Ready(Ok(()));
         if before > 0 {
             self.unflushed = true;
-            result = self.link.poll_send(cx, self.connection.transmit());
+            let transmit = self.connection.transmit();
+            result = match &mut self.tap {
+                Some(tap) => self.link.poll_send(cx, &mut tap.on(transmit)),
+                None => self.link.poll_send(cx, transmit),
+            };
+            self.fresh = false;
         }
         let left = self.connection.transmit().remaining();
         if left < before {
@@ -319,7 +334,27 @@ impl<L: Link> Online<L> {
         if let Poll::Ready(Err(error)) = result {
             self.write_error = Some(error);
         }
+        self.tell_packets(work);
         progress
+    }
+
+    /// Begins to read along, or ends it, as somebody watches the packets or not.
+    fn watch(&mut self, work: &Work) {
+        let is_watched = work.shared.packets.is_watched();
+        if !is_watched {
+            self.tap = None;
+        } else if self.tap.is_none()
+            && self.input.is_empty()
+            && (self.fresh || !self.connection.transmit().has_remaining())
+        {
+            self.tap = Some(Tap::new(self.connection.version()));
+        }
+    }
+
+    fn tell_packets(&mut self, work: &Work) {
+        if self.tap.as_mut().is_some_and(|tap| !tap.tell(&work.shared.packets)) {
+            self.tap = None;
+        }
     }
 
     fn may_read(&self, work: &Work, intake: &Intake) -> bool {
@@ -371,7 +406,14 @@ impl<L: Link> Online<L> {
         match self.link.poll_recv(cx, &mut self.input) {
             Poll::Pending => return Poll::Pending,
             Poll::Ready(Ok(0)) => self.connection.handle_closed(now),
-            Poll::Ready(Ok(n)) => work.shared.counters.bytes_received.add(n as u64),
+            Poll::Ready(Ok(n)) => {
+                work.shared.counters.bytes_received.add(n as u64);
+                self.fresh = false;
+                if let Some(tap) = &mut self.tap {
+                    tap.received(&self.input[self.input.len() - n..]);
+                    self.tell_packets(work);
+                }
+            }
             Poll::Ready(Err(error)) => {
                 self.lost(now, error);
             }

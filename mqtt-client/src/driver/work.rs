@@ -12,13 +12,14 @@ use crate::continuity::Continuity;
 use crate::error::{Leftover, PublishError, SubscribeError};
 use crate::event::Event;
 use crate::inbox::StreamEnd;
+use crate::metrics::Counters;
 use crate::outbox::{Answer, Budget, Command, Control, Load, Outgoing, Request, RequestKind};
 use crate::shared::Shared;
 use crate::subscription::OnDrop;
 use crate::ticket::{Outcome, TicketResolver};
 use mqttkit_codec::{
-    ConnAck, EncodeError, Instant, List, Message, PacketId, ReasonCode, SubscribeProperties, Subscription,
-    SubscriptionOptions, TopicFilter, UnsubscribeProperties,
+    ConnAck, EncodeError, Instant, List, Message, PacketId, QoS, ReasonCode, SubscribeProperties,
+    Subscription, SubscriptionOptions, TopicFilter, UnsubscribeProperties,
 };
 use std::collections::{BTreeMap, VecDeque};
 use std::num::NonZeroU32;
@@ -39,6 +40,8 @@ pub(super) struct Work {
     /// QoS 1 and 2 messages that a connection has taken.
     in_flight: InFlight,
     max_in_flight: usize,
+    /// Whether a lost session is subscribed anew.
+    resubscribes: bool,
     /// Requests that a connection has taken, in order.
     requests: VecDeque<(PacketId, Request)>,
     /// Requests of a connection that ended: to be asked again before anything else.
@@ -53,6 +56,7 @@ pub(super) struct Work {
     released: Load,
     /// Connections there have been.
     connections: u64,
+    gap: Gap,
     ended: bool,
 }
 
@@ -66,13 +70,23 @@ struct Known {
     plain: bool,
 }
 
+/// What has happened since the last connection ended.
+#[derive(Debug, Default)]
+struct Gap {
+    /// Messages of QoS 0 that were on their way then.
+    lost: usize,
+    /// The counters as they stood then.
+    expired: u64,
+    dropped: u64,
+}
+
 /// Subscriptions restored with one request.
 const RESUBSCRIBE_BATCH: usize = 64;
 /// Packet identifiers in use at which nothing more is sent.
 const MAX_IDENTIFIERS: usize = 65_000;
 
 impl Work {
-    pub(super) fn new(shared: Arc<Shared>, max_in_flight: usize) -> Self {
+    pub(super) fn new(shared: Arc<Shared>, resubscribes: bool) -> Self {
         Self {
             shared,
             pending: VecDeque::new(),
@@ -80,7 +94,8 @@ impl Work {
             crowded: false,
             probe: None,
             in_flight: InFlight::default(),
-            max_in_flight,
+            max_in_flight: 0,
+            resubscribes,
             requests: VecDeque::new(),
             reissue: VecDeque::new(),
             subscriptions: BTreeMap::new(),
@@ -88,8 +103,13 @@ impl Work {
             identifiers: false,
             released: Load::default(),
             connections: 0,
+            gap: Gap::default(),
             ended: false,
         }
+    }
+
+    pub(super) fn set_max_in_flight(&mut self, messages: usize) {
+        self.max_in_flight = messages;
     }
 
     pub(super) fn connections(&self) -> u64 {
@@ -135,6 +155,7 @@ impl Work {
         self.shared.inbox.end(StreamEnd::Client);
         self.router.inboxes().for_each(|inbox| inbox.end(StreamEnd::Client));
         self.shared.alarms.end();
+        self.shared.packets.end();
         self.shared.events.tell(&Event::Ended);
         left
     }
@@ -409,7 +430,9 @@ impl Work {
 
     /// The connection has ended, after so many bytes that were ever written: its requests must be asked again, and what
     /// did not get out goes back into the queue, where it can expire or be cancelled.
-    pub(super) fn connection_ended(&mut self, written: u64) {
+    pub(super) fn connection_ended(&mut self, written: u64, lost: usize) {
+        let Counters { expired, dropped, .. } = &self.shared.counters;
+        self.gap = Gap { lost: self.gap.lost + lost, expired: expired.get(), dropped: dropped.get() };
         self.probe = None;
         self.reissue.extend(self.requests.drain(..).map(|(_, request)| request));
         for flying in self.in_flight.iter() {
@@ -448,9 +471,18 @@ impl Work {
         self.connections += 1;
         self.identifiers = identifiers;
         let resent = if resumed { self.in_flight.len() } else { 0 };
+        // The server that has acknowledged a QoS 2 message knows it; one of QoS 1 it takes for another.
+        let mut possibly_duplicated = if resumed {
+            let at_least_once = self.in_flight.iter().filter(|flying| flying.qos == QoS::AtLeastOnce);
+            at_least_once.filter(|flying| flying.was_written()).count()
+        } else {
+            0
+        };
         let mut again = Vec::with_capacity(lost.len());
         for (id, message) in lost {
-            if let Some(Flying { ticket, load, delivery, expires }) = self.in_flight.remove(id) {
+            if let Some(flying) = self.in_flight.remove(id) {
+                possibly_duplicated += usize::from(flying.was_written());
+                let Flying { ticket, load, delivery, expires, .. } = flying;
                 again.push(Outgoing { message, ticket, load, delivery, expires });
             }
         }
@@ -468,6 +500,7 @@ impl Work {
         }
         // In front of everything: the subscriptions, then what was asked, then what was published.
         self.put_back(again.into_iter());
+        let asked_again = self.reissue.iter().filter(|request| request.ticket.is_some()).count();
         while let Some(request) = self.reissue.pop_back() {
             // What restores a session is made afresh below where it is needed.
             if request.ticket.is_some() || connack.session_present {
@@ -477,7 +510,13 @@ impl Work {
             }
         }
         // MQTT 3.1 does not say whether the session is there; to subscribe twice does no harm.
-        let resubscribed = if connack.session_present { 0 } else { self.resubscribe() };
+        let lost_session = !connack.session_present;
+        let resubscribed = if lost_session && self.resubscribes { self.resubscribe() } else { 0 };
+        if lost_session && !self.resubscribes {
+            self.pending.retain(|command| !is_own(command));
+            self.subscriptions.clear();
+        }
+        let gap = std::mem::take(&mut self.gap);
         let continuity = Continuity {
             session_present: connack.session_present,
             connection: self.connections,
@@ -485,6 +524,12 @@ impl Work {
             republished,
             unconfirmed,
             resubscribed,
+            kept: if lost_session { 0 } else { self.subscriptions.len() },
+            asked_again,
+            lost: gap.lost,
+            expired: (self.shared.counters.expired.get() - gap.expired) as usize,
+            dropped: (self.shared.counters.dropped.get() - gap.dropped) as usize,
+            possibly_duplicated,
             connack: Arc::clone(&connack),
         };
         {

@@ -32,6 +32,8 @@ pub(crate) struct Control {
     pub(crate) acks: Vec<(AckToken, ReasonCode)>,
     /// Streams that nobody reads any more.
     pub(crate) gone: Vec<u64>,
+    /// The application wants another connection now.
+    pub(crate) reconnect: bool,
     /// Nobody is left who could send or receive anything.
     pub(crate) abandoned: bool,
     /// Commands that are left in the queue.
@@ -61,6 +63,7 @@ struct State {
     stops: Vec<Stop>,
     acks: Vec<(AckToken, ReasonCode)>,
     gone: Vec<u64>,
+    reconnect: bool,
     /// Handles that can send or receive.
     users: usize,
     /// There is a connection.
@@ -92,6 +95,7 @@ impl Outbox {
                 stops: Vec::new(),
                 acks: Vec::new(),
                 gone: Vec::new(),
+                reconnect: false,
                 users: 0,
                 online: false,
                 closed: false,
@@ -158,6 +162,11 @@ impl Outbox {
         wake(driver);
     }
 
+    pub(crate) fn reconnect(&self) {
+        self.lock().reconnect = true;
+        self.wake_driver();
+    }
+
     pub(crate) fn wake_driver(&self) {
         let driver = self.lock().driver.take();
         wake(driver);
@@ -196,6 +205,7 @@ impl Outbox {
             stops: std::mem::take(&mut state.stops),
             acks: std::mem::take(&mut state.acks),
             gone: std::mem::take(&mut state.gone),
+            reconnect: std::mem::take(&mut state.reconnect),
             abandoned: state.users == 0,
             queued: state.queue.len(),
             crowded: !state.waiting.is_empty(),
