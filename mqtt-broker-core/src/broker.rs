@@ -227,7 +227,9 @@ impl Broker {
     ///
     /// The answer is [`Success`](ReasonCode::Success), or
     /// [`NoMatchingSubscribers`](ReasonCode::NoMatchingSubscribers), or
-    /// [`TopicNameInvalid`](ReasonCode::TopicNameInvalid) for a topic with too many levels.
+    /// [`TopicNameInvalid`](ReasonCode::TopicNameInvalid) for a topic with too many levels. With a
+    /// [store](crate::store), a QoS 1 or 2 message that it could not keep is not published:
+    /// [`QuotaExceeded`](ReasonCode::QuotaExceeded). [`stored`](Self::stored) waits until it is kept.
     pub fn publish(&self, message: Message) -> ReasonCode {
         let now = self.inner.now();
         self.inner.with_state(|state| state.publish_host(now, message))

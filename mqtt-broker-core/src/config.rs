@@ -40,7 +40,7 @@ pub struct Config {
     #[cfg_attr(feature = "serde", serde(with = "units::duration"))]
     pub connect_timeout: Duration,
     /// How long [`Policy::authenticate`](crate::Policy::authenticate) may take, and how long a client may wait for
-    /// the connection whose session it takes over. Then it is refused as if the server were unavailable.
+    /// the connection whose session it takes over, and for a [store](crate::store) to know its session. Then it is refused as if the server were unavailable.
     /// Default 10 s.
     #[cfg_attr(feature = "serde", serde(with = "units::duration"))]
     pub authenticate_timeout: Duration,

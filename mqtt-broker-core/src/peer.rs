@@ -339,12 +339,23 @@ impl Peer {
             self.valid_until = None;
             self.disconnect(now, ReasonCode::MaximumConnectTime);
         }
-        self.connection.handle_timeout(now);
+        if self.steps.is_none() || self.silence().is_some_and(|at| at <= now) {
+            self.connection.handle_timeout(now);
+        }
     }
 
     pub(crate) fn poll_timeout(&self) -> Option<Instant> {
         let valid = self.valid_until.filter(|_| !self.connection.is_closed());
-        [self.connection.poll_timeout(), valid].into_iter().flatten().min()
+        [self.silence(), valid].into_iter().flatten().min()
+    }
+
+    /// When the client has been silent for too long.
+    fn silence(&self) -> Option<Instant> {
+        let timeout = self.connection.poll_timeout();
+        match &self.steps {
+            Some(steps) => steps.excuse(timeout),
+            None => timeout,
+        }
     }
 
     /// The bytes to send.

@@ -4,12 +4,15 @@
 
 mod support;
 
+use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
 use bytes::BytesMut;
 use mqttkit_broker_core::store::{Batch, MemoryStore, Progress, Snapshot, Store, StoreError};
 use mqttkit_broker_core::transport::LinkExt;
-use mqttkit_broker_core::{Broker, Connect, Message, QoS, Subscription, TopicName};
+use mqttkit_broker_core::{
+    Broker, Closed, Config, Connect, Message, QoS, ReasonCode, Subscription, TopicName,
+};
 use mqttkit_codec::{ClientEvent, Codec, PacketId, Subscribe, Version};
 use support::{PATIENCE, RawClient, join, memory, until, v5};
 use tokio::time::timeout;
@@ -125,6 +128,97 @@ async fn a_shutdown_does_not_wait_for_ever_and_says_so() {
     assert!(matches!(broker.stored().await, Err(StoreError::Write(_))));
     assert!(broker.stats().store_failed);
     assert!(!broker.shutdown(DEADLINE).await);
+}
+
+#[tokio::test]
+async fn a_client_does_not_wait_for_ever_to_be_let_in() {
+    let store = MemoryStore::new();
+    let mut config = Config::default();
+    config.authenticate_timeout = Duration::from_millis(50);
+    let broker = Broker::builder().config(config).store(store.clone()).unwrap().build();
+    store.pause();
+    let mut client = RawClient::open(memory(&broker, 65_536), lasting("c"));
+    let Closed::Refused(connack) = client.closed().await else { panic!("not refused") };
+    assert_eq!(connack.reason, ReasonCode::ServerUnavailable);
+    store.resume();
+    let mut client = RawClient::open(memory(&broker, 65_536), lasting("c"));
+    client.connected().await;
+}
+
+/// Writes in groups, on a thread of its own, as a file would be written.
+#[derive(Clone, Debug, Default)]
+struct Grouping {
+    kept: Arc<Mutex<Snapshot>>,
+    queue: Arc<Mutex<Option<mpsc::Sender<Batch>>>>,
+}
+
+impl Store for Grouping {
+    fn open(&self, progress: Progress) -> Result<Snapshot, StoreError> {
+        let (queue, batches) = mpsc::channel::<Batch>();
+        *self.queue.lock().unwrap() = Some(queue);
+        let kept = Arc::clone(&self.kept);
+        std::thread::spawn(move || {
+            while let Ok(first) = batches.recv() {
+                let group: Vec<Batch> = [first].into_iter().chain(batches.try_iter()).collect();
+                std::thread::sleep(Duration::from_millis(1));
+                let mut kept = kept.lock().unwrap();
+                for op in group.iter().flat_map(|batch| &batch.ops) {
+                    kept.apply(op);
+                }
+                drop(kept);
+                progress.durable(group.last().unwrap().last());
+            }
+        });
+        Ok(self.kept.lock().unwrap().clone())
+    }
+
+    fn submit(&self, batch: Batch) {
+        let _ = self.queue.lock().unwrap().as_ref().unwrap().send(batch);
+    }
+}
+
+/// No wake is forgotten between the threads of the broker and that of the store.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn many_clients_and_a_store_on_another_thread() {
+    const CLIENTS: usize = 8;
+    const MESSAGES: usize = 30;
+    let store = Grouping::default();
+    let broker = Broker::builder().store(store.clone()).unwrap().build();
+    let tasks: Vec<_> = (0..CLIENTS)
+        .map(|number| {
+            let broker = broker.clone();
+            tokio::spawn(async move {
+                let mut client =
+                    RawClient::connect(memory(&broker, 65_536), lasting(&format!("c{number}"))).await;
+                client.subscribe(&format!("t/{}", (number + 1) % CLIENTS), QoS::ExactlyOnce).await;
+                client.subscribe("kept", QoS::ExactlyOnce).await;
+                for message in 0..MESSAGES {
+                    let qos = if message % 2 == 0 { QoS::AtLeastOnce } else { QoS::ExactlyOnce };
+                    client.publish(&format!("t/{number}"), message.to_string(), qos).await;
+                }
+            })
+        })
+        .collect();
+    for task in tasks {
+        task.await.unwrap();
+    }
+    until("all have gone", || broker.stats().clients == 0).await;
+    broker.publish(message("kept", "x").with_qos(QoS::ExactlyOnce));
+    assert!(broker.shutdown(DEADLINE).await);
+    let kept = store.kept.lock().unwrap().clone();
+    assert_eq!(kept.sessions(), CLIENTS);
+    assert!(kept.messages() >= CLIENTS);
+    // Everything that a client has not seen comes with the next broker, then the last one.
+    let broker = Broker::builder().store(store).unwrap().build();
+    for number in 0..CLIENTS {
+        let mut client = RawClient::open(memory(&broker, 65_536), lasting(&format!("c{number}")));
+        assert!(client.connected().await.session_present);
+        let mut seen = 0;
+        while seen < 1 {
+            seen += usize::from(client.message().await.topic.as_str() == "kept");
+        }
+    }
+    assert!(broker.shutdown(DEADLINE).await);
 }
 
 #[derive(Debug)]

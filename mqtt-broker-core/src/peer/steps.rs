@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Duration;
 
 use mqttkit_codec::{
     AckToken, ConnAck, Disconnect, Instant, PacketId, QoS, ReasonCode, ServerConnection, Session as InFlight,
@@ -36,12 +37,14 @@ pub(crate) struct Steps {
     queue: VecDeque<(u64, Step)>,
     /// The client has added too much to what waits for the store, and is not read until this op is durable.
     held: Option<u64>,
+    /// Until then a client that was not read is not silent.
+    excused_until: Option<Instant>,
     place: Option<Registration>,
 }
 
 impl Steps {
     pub(super) fn new(progress: Progress) -> Self {
-        Self { progress, queue: VecDeque::new(), held: None, place: None }
+        Self { progress, queue: VecDeque::new(), held: None, excused_until: None, place: None }
     }
 
     /// Takes a step as soon as everything up to this op is durable, and all steps before it are taken.
@@ -62,8 +65,9 @@ impl Steps {
         {
             step.take(now, connection);
         }
-        if self.held.is_some_and(|op| op <= position) || self.progress.has_failed() {
+        if self.held.is_some_and(|op| op <= position || self.progress.has_failed()) {
             self.held = None;
+            self.excused_until = Some(now + GRACE);
         }
         if self.queue.is_empty() && self.queue.capacity() > KEPT_CAPACITY {
             self.queue = VecDeque::new();
@@ -77,6 +81,13 @@ impl Steps {
 
     pub(super) fn is_held(&self) -> bool {
         self.held.is_some()
+    }
+
+    /// When the client can have been silent for too long, if it is so by this time: not while it is not read, and not
+    /// before what came meanwhile can have been read.
+    pub(super) fn excuse(&self, timeout: Option<Instant>) -> Option<Instant> {
+        let timeout = timeout.filter(|_| !self.is_held())?;
+        Some(self.excused_until.map_or(timeout, |excused| timeout.max(excused)))
     }
 
     /// Whether CONNACK waits: nothing else can happen until then.
@@ -157,6 +168,9 @@ impl Step {
 pub(crate) fn waits_for(before: u64, after: u64) -> u64 {
     if after > before { after } else { 0 }
 }
+
+/// How long it may take to read what has come while nothing was read.
+const GRACE: Duration = Duration::from_secs(1);
 
 /// Steps that an empty queue keeps room for.
 const KEPT_CAPACITY: usize = 32;

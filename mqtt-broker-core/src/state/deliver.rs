@@ -146,6 +146,10 @@ impl State {
                     queued
                 }
                 Ok(Found::Again) => return Next::Again,
+                Ok(Found::Expired(topic)) => {
+                    self.journal.tell(|_| StoreOp::RetainedCleared { topic });
+                    return Next::Again;
+                }
                 Ok(Found::End) => {
                     if let Some(cursor) = session.cursors.pop_front().filter(|_| session.kept) {
                         let (client_id, filter) = (session.client_id.clone(), cursor.filter);

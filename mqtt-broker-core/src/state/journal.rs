@@ -121,6 +121,9 @@ impl Journal {
         retention: Retention,
         source: Option<Source>,
     ) {
+        if self.log.is_none() {
+            return;
+        }
         let deliveries = self.take_deliveries();
         if !deliveries.is_empty() || retention != Retention::Untouched {
             self.tell(|clock| {

@@ -43,6 +43,8 @@ pub(super) enum Found {
     Message(Queued, u64),
     /// Nothing yet, and the turn is long enough already: ask again.
     Again,
+    /// The lifetime of this one was over, and it is forgotten: ask again.
+    Expired(TopicName),
     /// There is no more.
     End,
 }
@@ -149,6 +151,7 @@ impl Cursor {
         self.from = Bound::Excluded(last);
         if let Some(topic) = expired {
             retained.forget(&topic);
+            return Ok(Found::Expired(topic));
         }
         Ok(Found::Again)
     }
@@ -193,7 +196,7 @@ mod tests {
         loop {
             match cursor.next(Instant::ZERO, retained, true) {
                 Ok(Found::Message(queued, _)) => topics.push(queued.message.message.topic.to_string()),
-                Ok(Found::Again) => {}
+                Ok(Found::Again | Found::Expired(_)) => {}
                 Ok(Found::End) | Err(()) => return topics,
             }
         }

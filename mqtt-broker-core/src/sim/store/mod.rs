@@ -1,10 +1,12 @@
 //! A broker with a store: what waits for it, what survives, what happens when it is slow or fails.
 
+mod agreement;
 mod cuts;
 mod restored;
 mod trouble;
 mod waits;
 
+use super::chaos::{Dice, setting};
 use super::*;
 
 /// A world with a store that writes everything at once.

@@ -120,3 +120,22 @@ fn a_client_that_was_held_is_let_go_when_the_store_fails() {
     world.run();
     assert_eq!(world.texts(receiver), ["b=x"]);
 }
+
+/// [MQTT-3.1.2-22]: a client that is not read is not silent.
+#[test]
+fn a_client_that_was_held_is_not_taken_for_a_silent_one() {
+    let store = MemoryStore::new();
+    let mut world = World::with_store(&store, |config| config.store_ops = 1);
+    let sender = world.connect(keep_alive(v5("s"), 10));
+    store.pause();
+    world.send(sender, retained("a", "1"));
+    world.stall(sender, true);
+    world.send_raw(sender, &[0xc0, 0]);
+    world.pass(seconds(100));
+    assert_eq!(world.cause(sender).map(Closed::to_string), None);
+    world.resume_store(&store);
+    world.pass(seconds(14));
+    assert_eq!(world.cause(sender).map(Closed::to_string), None, "its ping has been read");
+    world.pass(seconds(2));
+    assert!(matches!(world.cause(sender), Some(Closed::Timeout(_))));
+}
