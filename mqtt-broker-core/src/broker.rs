@@ -3,19 +3,21 @@
 use std::fmt;
 use std::future::{Future, poll_fn};
 use std::hash::{BuildHasher, RandomState};
+use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::{Duration, SystemTime};
 
-use mqttkit_codec::{Closed, Instant, Message, ReasonCode, Str, TextError};
+use mqttkit_codec::{Closed, Instant, Message, ReasonCode, Str, TextError, TopicFilter};
 use mqttkit_ws_transport::{Link, PeerInfo, Runtime, Signpost};
 
 use crate::config::Config;
 use crate::connection;
 use crate::events::{Events, NotConnected};
 use crate::house::{House, Member, Seat};
+use crate::journal::Journal;
 use crate::keeper;
 use crate::listener::{Listen, ListenError, Listening};
 use crate::local::{LocalClient, LocalError};
@@ -26,6 +28,7 @@ use crate::scratch;
 use crate::state::{Clock, State};
 use crate::stats::{ClientInfo, Stats};
 use crate::store::{Desk, Progress, Snapshot, Store, StoreError};
+use crate::trace::{TraceError, Traces};
 
 /// An MQTT broker. A cheap handle: clones are the same broker.
 ///
@@ -62,6 +65,8 @@ pub(crate) struct Inner {
     keeper_runs: AtomicBool,
     signpost: Signpost,
     desk: Option<Desk>,
+    journal: Journal,
+    traces: Traces,
 }
 
 struct Guarded {
@@ -142,6 +147,8 @@ impl Builder {
             keeper_runs: AtomicBool::new(false),
             signpost: Signpost::new(),
             desk,
+            journal: Journal::default(),
+            traces: Traces::default(),
         };
         // What the restoring itself has changed.
         inner.with_state(|_| ());
@@ -170,9 +177,7 @@ impl Broker {
         let inner = Arc::clone(&self.inner);
         async move {
             let Some(seat) = inner.take_seat() else {
-                inner.with_state(|state| {
-                    state.refused(peer.address, None, || NotConnected::TooManyConnections);
-                });
+                inner.refused(peer.address, peer.listener.as_deref(), NotConnected::TooManyConnections);
                 return Err(ServeError::TooManyConnections);
             };
             let notify = Arc::new(Notify::default());
@@ -270,6 +275,56 @@ impl Broker {
         list
     }
 
+    /// Logs every packet of this client from now on, whichever connection it has: one that is there already, or comes
+    /// later. Returns whether that is new.
+    ///
+    /// Each packet is an event at level info for the target `mqttkit_broker_core::trace`, with the fields `client`,
+    /// `direction` (`in` or `out`), `packet` (its type), `id`, `bytes`, and the rest in words: topics, QoS, reasons,
+    /// neither payloads nor passwords. Of a client within the process it is what it publishes, receives and subscribes
+    /// to. A client that is being sent something at the moment is traced in that direction once that is done.
+    ///
+    /// For a look now and then: what a traced client sends and receives is decoded twice. As long as nobody is traced it
+    /// costs a connection one relaxed load of an atomic number whenever it has something to do.
+    ///
+    /// # Errors
+    /// [`TraceError`]: 64 clients are traced already, or the text cannot be a client identifier.
+    pub fn trace_client(&self, client_id: &str) -> Result<bool, TraceError> {
+        self.inner.traces.add(Str::try_from(client_id)?)
+    }
+
+    /// Ends [`trace_client`](Self::trace_client). Returns whether it was traced.
+    pub fn untrace_client(&self, client_id: &str) -> bool {
+        self.inner.traces.remove(client_id)
+    }
+
+    /// The clients that are traced.
+    pub fn traced_clients(&self) -> Vec<Str> {
+        self.inner.traces.list()
+    }
+
+    /// Logs every publication to a topic that this filter matches, and what becomes of it, from now on. Returns whether
+    /// that is new. Topics are traced with their mount points.
+    ///
+    /// There are events at level info for the target `mqttkit_broker_core::trace`: `published` with `topic`, `publisher`
+    /// (none for the host and wills), `qos`, `retain`, `size` and the number of `receivers`, and for each receiver, with
+    /// its `client`, `queued` or `dropped`, and `delivered` when it is handed to its connection.
+    ///
+    /// # Errors
+    /// [`TraceError::TooMany`]: 64 filters are traced already.
+    pub fn trace_topic(&self, filter: &TopicFilter) -> Result<bool, TraceError> {
+        self.inner.with_state(|state| state.trace_topic(filter))
+    }
+
+    /// Ends [`trace_topic`](Self::trace_topic). Returns whether it was traced.
+    pub fn untrace_topic(&self, filter: &TopicFilter) -> bool {
+        self.inner.with_state(|state| state.untrace_topic(filter))
+    }
+
+    /// The topic filters that are traced.
+    pub fn traced_topics(&self) -> Vec<TopicFilter> {
+        self.inner.with_state(|state| state.traced_topics())
+    }
+
     /// The counters.
     pub fn stats(&self) -> Stats {
         let mut stats = Stats {
@@ -350,6 +405,20 @@ impl Inner {
         &self.signpost
     }
 
+    pub(crate) fn journal(&self) -> &Journal {
+        &self.journal
+    }
+
+    pub(crate) fn traces(&self) -> &Traces {
+        &self.traces
+    }
+
+    /// A connection came to nothing before there was anything of MQTT.
+    pub(crate) fn refused(&self, address: Option<SocketAddr>, listener: Option<&str>, cause: NotConnected) {
+        self.journal.refused(self.now(), address, listener, &cause);
+        self.with_state(|state| state.refused(address, None, || cause));
+    }
+
     pub(crate) fn policy(&self) -> Option<&Arc<dyn Policy>> {
         self.policy.as_ref()
     }
@@ -382,7 +451,7 @@ impl Inner {
     /// Works on the state under its lock, then wakes whom that concerns. Nothing foreign runs under the lock.
     pub(crate) fn with_state<T>(&self, work: impl FnOnce(&mut State) -> T) -> T {
         scratch::bells(|bells| {
-            let (result, earlier) = {
+            let (result, earlier, notes) = {
                 let mut guarded = self.state.lock().unwrap_or_else(PoisonError::into_inner);
                 let result = work(&mut guarded.state);
                 if let Some(desk) = &self.desk
@@ -396,7 +465,7 @@ impl Inner {
                 if earlier {
                     guarded.alarm = next;
                 }
-                (result, earlier)
+                (result, earlier, guarded.state.take_notes())
             };
             for bell in bells.drain(..) {
                 bell.ring(LOOK);
@@ -406,6 +475,9 @@ impl Inner {
             }
             if earlier {
                 self.keeper.ring(LOOK);
+            }
+            if let Some(notes) = notes {
+                self.journal.say(self.now(), notes);
             }
             result
         })

@@ -17,11 +17,13 @@ use tracing::debug;
 
 use crate::broker::Inner;
 use crate::house::{Member, Seat};
+use crate::journal::{Ended, Journal};
 use crate::notify::{ABORT, LOOK, Notify, SHUT_DOWN};
 use crate::peer::{Asking, Peer, Turn};
 use crate::policy::Refusal;
 use crate::runtime::Timer;
 use crate::scratch;
+use crate::trace::Tap;
 
 /// Serves one client until its connection ends.
 pub(crate) async fn run<L: Link>(
@@ -56,10 +58,13 @@ pub(crate) async fn run<L: Link>(
         unflushed: false,
         write_by: None,
         alarm: Alarm::default(),
+        opened: None,
+        traces_seen: 0,
+        tap: None,
     };
     poll_fn(|cx| connection.poll(cx)).await;
     let closed = connection.peer.closed().cloned().unwrap_or(Closed::Transport);
-    debug!(client = connection.client_id(), %closed, "connection ended");
+    connection.log_end(&closed);
     connection.say_goodbye(&closed).await;
     drop((member, seat));
     closed
@@ -87,6 +92,12 @@ struct Connection<L: Link> {
     /// When a link that takes no bytes is given up.
     write_by: Option<Instant>,
     alarm: Alarm,
+    /// Since it is a client.
+    opened: Option<Instant>,
+    /// The switches of tracing as they were when this connection last looked.
+    traces_seen: u32,
+    /// Somebody traces this client, or might when it says who it is.
+    tap: Option<Box<Tap>>,
 }
 
 /// How often one poll goes around before it lets other tasks have the thread.
@@ -98,6 +109,11 @@ impl<L: Link> Connection<L> {
         for _ in 0..ROUNDS {
             let now = self.inner.now();
             let flags = self.notify.take(cx.waker());
+            let traces = self.inner.traces().epoch();
+            if traces != self.traces_seen {
+                self.traces_seen = traces;
+                self.look_at_traces();
+            }
             if flags & ABORT != 0 {
                 self.give_up(now);
             } else if flags & SHUT_DOWN != 0 {
@@ -145,10 +161,18 @@ impl<L: Link> Connection<L> {
 
     /// Receives once.
     fn receive(&mut self, cx: &mut Context<'_>, now: Instant) -> bool {
+        let before = self.input.len();
         match self.link.poll_recv(cx, &mut self.input) {
             Poll::Pending => return false,
             Poll::Ready(Ok(0)) => self.peer.handle_closed(now),
-            Poll::Ready(Ok(_)) => self.undecoded = true,
+            Poll::Ready(Ok(_)) => {
+                self.undecoded = true;
+                if let Some(tap) = &mut self.tap
+                    && !tap.received(&self.input[before..], self.inner.traces())
+                {
+                    self.tap = None;
+                }
+            }
             Poll::Ready(Err(error)) => {
                 debug!(%error, "the link failed");
                 self.give_up(now);
@@ -187,13 +211,52 @@ impl<L: Link> Connection<L> {
             self.undecoded = !self.input.is_empty();
         }
         if self.peer.is_open() && !was_open {
-            debug!(client = self.client_id(), peer = ?self.peer.info().address, "connected");
+            self.opened = Some(now);
+            if let Some(client) = self.peer.client() {
+                Journal::connected(client);
+            }
+            if self.traces_seen != 0 {
+                // It may be known by another identifier than it gave.
+                self.look_at_traces();
+            }
         }
         if self.verdict.is_some() || self.peer.is_waiting() {
             self.patience.get_or_insert(now + self.inner.config().authenticate_timeout);
         } else {
             self.patience = None;
         }
+    }
+
+    /// Begins or ends to read along, if somebody has changed whom that concerns.
+    fn look_at_traces(&mut self) {
+        let traces = self.inner.traces();
+        let max = self.inner.config().max_packet_size;
+        let known = if self.peer.is_open() { self.peer.client_id() } else { None };
+        let Some(client_id) = known else {
+            // It has not said who it is, so that all of it must be heard from its first byte on.
+            if self.tap.is_none() && self.peer.is_silent() && self.input.is_empty() && traces.is_any() {
+                self.tap = Some(Box::new(Tap::at_start(max)));
+            }
+            return;
+        };
+        if !traces.has(client_id) {
+            self.tap = None;
+        } else if self.tap.as_ref().is_none_or(|tap| tap.client_id().is_none()) {
+            let (client_id, version) = (client_id.clone(), self.peer.version());
+            let aligned = !self.peer.transmit().has_remaining();
+            self.tap = Some(Box::new(Tap::midway(client_id, version, max, &self.input, aligned)));
+        }
+    }
+
+    fn log_end(&self, closed: &Closed) {
+        let now = self.inner.now();
+        let ended = Ended {
+            client_id: self.client_id(),
+            peer: self.peer.info(),
+            closed,
+            lasted: self.opened.map(|opened| now - opened),
+        };
+        self.inner.journal().ended(now, &ended);
     }
 
     fn client_id(&self) -> Option<&str> {
@@ -211,7 +274,14 @@ impl<L: Link> Connection<L> {
         let mut sent = Poll::Ready(Ok(()));
         if before > 0 {
             self.unflushed = true;
-            sent = self.link.poll_send(cx, transmit);
+            sent = match &mut self.tap {
+                None => self.link.poll_send(cx, transmit),
+                Some(tap) => {
+                    let sent = self.link.poll_send(cx, &mut tap.copying(transmit));
+                    tap.sent(!self.peer.transmit().has_remaining());
+                    sent
+                }
+            };
         }
         let wrote = before - self.peer.transmit().remaining();
         if let Poll::Ready(Ok(())) = sent {

@@ -10,6 +10,7 @@ use std::task::{Context, Poll};
 use mqttkit_codec::{Closed, QoS, Str, TopicFilter, TopicName};
 use mqttkit_ws_transport::AcceptError;
 
+use crate::notes::Notes;
 use crate::notify::{LOOK, Notify};
 use crate::policy::Client;
 use crate::store::StoreError;
@@ -199,6 +200,8 @@ impl Shared {
 pub(crate) struct Observers {
     list: Vec<Weak<Shared>>,
     messages: bool,
+    /// What the log is told.
+    pub(crate) notes: Notes,
 }
 
 impl Observers {

@@ -59,6 +59,23 @@
 //! By default nothing. With a [`store`] sessions, retained messages and wills do, and no acknowledgement leaves before what
 //! it promises is kept.
 //!
+//! # Logs
+//!
+//! The broker speaks through [`tracing`](https://docs.rs/tracing). Whatever subscriber the host has gets:
+//!
+//! | target `mqttkit_broker_core::…` | level | messages | fields |
+//! | --- | --- | --- | --- |
+//! | `client` | info | connected, disconnected | `client`, `user`, `peer`, `via`, `listener`, `scheme`, `version`, `mount_point`; `reason`, `cause`, `seconds` |
+//! | `refused` | warn, some a second | refused | `client`, `peer`, `listener`, `reason`, `cause`, `left_out` |
+//! | `violation` | warn, some a second | protocol violation | the same |
+//! | `dropped` | warn, each cause once a second | messages dropped | `client`: the last one, `cause`, `count` |
+//! | `subscription` | debug | subscribed, subscription refused, unsubscribed | `client`, `filter`, `qos` or `reason` |
+//! | `listener` | info to error | listening, stopped listening, cannot accept, the listener is unusable | `listener`, `address`, `error` |
+//! | `trace` | info | packets in and out; published, queued, delivered, dropped | see [`Broker::trace_client`] and [`Broker::trace_topic`] |
+//!
+//! `reason` is the reason code as a number. What strangers can cause at will is limited, and `left_out` says how many
+//! were not logged. Nothing is logged while the state is locked, and neither payloads nor passwords ever are.
+//!
 //! # Inside
 //!
 //! All of the broker's state is synchronous: sessions, subscriptions, retained messages and wills change under one
@@ -79,10 +96,12 @@ mod config;
 mod connection;
 mod events;
 mod house;
+mod journal;
 mod keeper;
 mod listener;
 mod local;
 mod mount;
+mod notes;
 mod notify;
 mod peer;
 mod policy;
@@ -93,6 +112,7 @@ mod sim;
 mod state;
 mod stats;
 pub mod store;
+mod trace;
 #[cfg(feature = "serde")]
 pub mod units;
 
@@ -104,11 +124,12 @@ pub use local::{LocalClient, LocalError};
 pub use mount::Mount;
 pub use policy::{
     Acl, AclError, AclProblem, Action, Admission, AllowAll, BoxFuture, CertificateIdentity, CertificateName,
-    Chain, Client, ConnectRequest, Decision, Exchange, Identity, Limits, Policy, Refusal,
+    Chain, Client, ConnectRequest, Decision, Exchange, Identity, Limits, Policy, Refusal, Replaceable,
 };
 #[cfg(feature = "passwords")]
 pub use policy::{Job, PasswordError, PasswordFile, hash_password, set_password};
 pub use stats::{ClientInfo, Dropped, Stats};
+pub use trace::TraceError;
 
 /// The words of MQTT in the public interface.
 pub use mqttkit_codec::{

@@ -14,13 +14,14 @@ use mqttkit_ws_transport::ws::WsLimits;
 use mqttkit_ws_transport::{
     AcceptFault, AcceptOptions, Accepted, Acceptor, Listener, Runtime, Scheme, Signpost, tls::TlsConfigError,
 };
-use tracing::{debug, error, warn};
+use tracing::debug;
 
 use crate::broker::Inner;
 use crate::config::Config;
 use crate::connection;
 use crate::events::NotConnected;
 use crate::house::{Member, Seat};
+use crate::journal::Journal;
 use crate::notify::{ABORT, Notify, SHUT_DOWN};
 
 /// Where to listen, and for what.
@@ -232,6 +233,15 @@ impl Drop for Ending {
     }
 }
 
+/// Says in the log that the loop is over, however it ends.
+struct Stopped(Arc<str>);
+
+impl Drop for Stopped {
+    fn drop(&mut self) {
+        Journal::stopped(&self.0);
+    }
+}
+
 /// Counts the handshakes of one listener; the loop waits while there are too many.
 #[derive(Debug, Default)]
 struct Gate {
@@ -262,6 +272,7 @@ pub(crate) async fn accept<R: Runtime>(
     name: Arc<str>,
 ) {
     let notify = running.notify();
+    let _stopped = Stopped(Arc::clone(&name));
     // Dropped in reverse order: the socket first, then the news of it.
     let _ending = Ending(running);
     let _signs = signs;
@@ -281,7 +292,7 @@ pub(crate) async fn accept<R: Runtime>(
         match accepted {
             Ok((stream, address)) => {
                 let Some(seat) = inner.take_seat() else {
-                    refused(&inner, address, NotConnected::TooManyConnections);
+                    inner.refused(Some(address), Some(&name), NotConnected::TooManyConnections);
                     continue;
                 };
                 let leave = Arc::new(Notify::default());
@@ -295,13 +306,13 @@ pub(crate) async fn accept<R: Runtime>(
             }
             Err(error) => match AcceptFault::of(&error) {
                 AcceptFault::Shortage => {
-                    warn!(%error, "cannot accept, trying again");
+                    Journal::accept_failed(&name, &error);
                     if until_told(&notify, runtime.sleep(AcceptFault::PAUSE)).await.is_none() {
                         return;
                     }
                 }
                 AcceptFault::Listener => {
-                    error!(%error, "the listener is unusable");
+                    Journal::listener_failed(&name, &error);
                     return;
                 }
                 _ => debug!(%error, "a connection was gone before it was accepted"),
@@ -342,8 +353,10 @@ async fn shake_hands<R: Runtime>(
             info.listener = Some(name);
             connection::run(inner, link, info, notify, seat, member).await;
         }
-        Some(Err(error)) => refused(&inner, address, NotConnected::Handshake(Arc::new(error))),
-        None => refused(&inner, address, NotConnected::TooManyHandshakes),
+        Some(Err(error)) => {
+            inner.refused(Some(address), Some(&name), NotConnected::Handshake(Arc::new(error)));
+        }
+        None => inner.refused(Some(address), Some(&name), NotConnected::TooManyHandshakes),
         // Plain HTTP was answered.
         Some(Ok(_)) => {}
     }
@@ -357,11 +370,6 @@ pub(crate) fn url(scheme: Option<Scheme>, address: SocketAddr, path: &str) -> Ar
         None => format!("any://{address}"),
     }
     .into()
-}
-
-fn refused(inner: &Inner, address: SocketAddr, cause: NotConnected) {
-    debug!(%address, %cause, "refused");
-    inner.with_state(|state| state.refused(Some(address), None, || cause));
 }
 
 /// Waits for a place among `places` handshakes. Only the accept loop waits, so that one waker is enough.

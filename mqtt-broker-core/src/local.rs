@@ -5,8 +5,10 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use mqttkit_codec::{Closed, Message, QoS, ReasonCode, Session as InFlight, Str, Subscription, TopicFilter};
+use tracing::info;
 
 use crate::broker::Inner;
+use crate::journal::TRACE;
 use crate::notify::Notify;
 use crate::state::{ClientKey, InFlightForGroups, Received};
 
@@ -78,6 +80,10 @@ impl LocalClient {
     /// ones. The answer is as for [`Broker::publish`](crate::Broker::publish).
     pub fn publish(&self, message: Message) -> ReasonCode {
         let now = self.inner.now();
+        if self.is_traced() {
+            info!(target: TRACE, client = self.client_id.as_str(), direction = "in", topic = message.topic.as_str(),
+                qos = message.qos as u8, retain = message.retain, size = message.payload.len(), "publishes");
+        }
         self.inner.with_state(|state| state.publish(now, self.key, message, None))
     }
 
@@ -97,6 +103,10 @@ impl LocalClient {
         let reason = self.inner.with_state(|state| state.subscribe(self.key, subscription, None));
         // Retained messages ring no bell: whoever subscribes over the network comes for them with the same turn.
         self.notify.ring(crate::notify::LOOK);
+        if self.is_traced() {
+            info!(target: TRACE, client = self.client_id.as_str(), direction = "in",
+                filter = subscription.filter.as_str(), reason = reason.as_u8(), "subscribes");
+        }
         reason.granted_qos().ok_or(LocalError::Subscribe(reason))
     }
 
@@ -119,7 +129,10 @@ impl LocalClient {
         let (received, kicked) =
             self.inner.with_state(|state| (state.receive(now, self.key), state.kicked(self.key)));
         match received {
-            Received::Message(message) => Poll::Ready(Some(message)),
+            Received::Message(message) => {
+                self.log_received(&message);
+                Poll::Ready(Some(message))
+            }
             Received::Nothing if kicked.is_some() => Poll::Ready(None),
             Received::Nothing => Poll::Pending,
             Received::Again => {
@@ -134,10 +147,26 @@ impl LocalClient {
         let now = self.inner.now();
         loop {
             match self.inner.with_state(|state| state.receive(now, self.key)) {
-                Received::Message(message) => return Some(message),
+                Received::Message(message) => {
+                    self.log_received(&message);
+                    return Some(message);
+                }
                 Received::Nothing => return None,
                 Received::Again => {}
             }
+        }
+    }
+}
+
+impl LocalClient {
+    fn is_traced(&self) -> bool {
+        self.inner.traces().has(&self.client_id)
+    }
+
+    fn log_received(&self, message: &Message) {
+        if self.is_traced() {
+            info!(target: TRACE, client = self.client_id.as_str(), direction = "out", topic = message.topic.as_str(),
+                qos = message.qos as u8, retain = message.retain, size = message.payload.len(), "receives");
         }
     }
 }

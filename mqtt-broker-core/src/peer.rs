@@ -13,7 +13,7 @@ use bytes::{Bytes, BytesMut};
 use mqttkit_codec::{
     AckToken, Binary, Closed, ConnAck, Connect, Disconnect, Instant, Message, PacketId, PacketType,
     ReasonCode, ServerConfig, ServerConnection, ServerEvent, Str, SubAck, Subscribe, Subscription,
-    TopicFilter, Transmit, UnsubAck,
+    TopicFilter, Transmit, UnsubAck, Version,
 };
 use mqttkit_ws_transport::PeerInfo;
 
@@ -389,6 +389,11 @@ impl Peer {
         may && !self.connection.is_closed()
     }
 
+    /// Whether it has not said yet who it is.
+    pub(crate) fn is_silent(&self) -> bool {
+        matches!(self.phase, Phase::Opening)
+    }
+
     /// Whether the client is in.
     pub(crate) fn is_open(&self) -> bool {
         matches!(self.phase, Phase::Open(_))
@@ -397,6 +402,14 @@ impl Peer {
     /// Who the client is; until it was allowed in, who it says it is.
     pub(crate) fn client_id(&self) -> Option<&Str> {
         self.client.as_deref().map(Client::client_id).or(self.claimed.as_ref())
+    }
+
+    pub(crate) fn client(&self) -> Option<&Client> {
+        self.client.as_deref()
+    }
+
+    pub(crate) fn version(&self) -> Version {
+        self.connection.version()
     }
 
     pub(crate) fn info(&self) -> &Arc<PeerInfo> {
@@ -573,9 +586,14 @@ impl Peer {
     ) {
         let id = subscribe.properties.subscription_identifier();
         let before = state.store_position();
-        let reasons = wishes.into_iter().map(|wish| {
-            wish.map_or_else(|reason| reason, |subscription| state.subscribe(client, &subscription, id))
-        });
+        let reasons =
+            wishes.into_iter().zip(subscribe.subscriptions.iter()).map(|(wish, asked)| match wish {
+                Ok(subscription) => state.subscribe(client, &subscription, id),
+                Err(reason) => {
+                    state.note_subscription(client, &asked.filter, reason);
+                    reason
+                }
+            });
         let ack = SubAck::new(subscribe.packet_id, reasons);
         self.answer(now, state, before, Step::SubAck(ack));
     }

@@ -7,6 +7,7 @@ mod client;
 #[cfg(feature = "passwords")]
 mod password;
 mod place;
+mod replaceable;
 mod request;
 mod verdict;
 
@@ -23,6 +24,7 @@ pub use client::{Action, Client};
 #[cfg(feature = "passwords")]
 pub use password::{Job, PasswordError, PasswordFile, hash_password, set_password};
 pub(crate) use place::{mounted_filter, mounted_topic, unmounted_topic};
+pub use replaceable::Replaceable;
 pub use request::{ConnectRequest, Exchange};
 pub use verdict::{Admission, Decision, Identity, Limits, Refusal};
 

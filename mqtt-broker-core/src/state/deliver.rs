@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Buf;
-use mqttkit_codec::{Instant, Message, QoS, ServerConnection};
+use mqttkit_codec::{Instant, Message, QoS, ServerConnection, matches};
 
 use super::exchange::{Note, RetainedNote};
 use super::handover::{InFlightForGroups, Origin};
@@ -13,6 +13,7 @@ use super::session::LinkStatus;
 use super::{ClientKey, State};
 use crate::events::DropCause;
 use crate::peer::{Step, Steps, waits_for};
+use crate::notes::Note as Remark;
 use crate::policy::unmounted_topic;
 use crate::store::StoreOp;
 
@@ -178,6 +179,8 @@ impl State {
             self.unsent(client.slot, &note);
             return Next::Again;
         };
+        let delivered = self.traced.iter().any(|filter| matches(filter.pattern(), message.topic.as_str()));
+        let delivered = delivered.then(|| message.topic.detached());
         if let Some(mount_point) = &session.mount_point {
             let Some(topic) = unmounted_topic(mount_point, &message.topic) else {
                 // `t/#` also matches `t`, which has no name below `t/`.
@@ -185,6 +188,10 @@ impl State {
                 return Next::Again;
             };
             message.topic = topic;
+        }
+        if let Some(topic) = delivered {
+            let (client_id, qos) = (session.client_id.clone(), message.qos);
+            self.observers.notes.add(Remark::Delivered { topic, client_id, qos });
         }
         Next::Message(message, origin, note)
     }

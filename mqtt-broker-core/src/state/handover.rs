@@ -77,6 +77,7 @@ impl State {
         for Orphan { message, group, qos, retain, pending } in orphans {
             let topic = message.message.topic.as_str();
             let pick = Pick::new(self.config.shared_strategy, None, topic, &mut self.random);
+            let traced = self.is_traced(&message.message.topic);
             let Self { router, sessions, counters, observers, .. } = self;
             if message.is_expired(now) {
                 counters.lose(observers, client_id, DropCause::Expired, 1);
@@ -95,7 +96,7 @@ impl State {
                 ids: Ids::new(wish.id),
                 group,
             };
-            self.push(&mut Shared::new(Arc::clone(&message)), delivery);
+            self.push(&mut Shared::new(Arc::clone(&message), traced), delivery);
             let is_known = !matches!(pending, Pending::Queue { delivery: 0 });
             if kept && is_known {
                 for to in self.journal.take_deliveries() {

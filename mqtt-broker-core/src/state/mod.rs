@@ -26,7 +26,7 @@ use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use mqttkit_codec::{Instant, ReasonCode, Str};
+use mqttkit_codec::{Instant, ReasonCode, Str, TopicFilter, TopicName, matches};
 use slab::Slab;
 
 use self::group::Random;
@@ -39,9 +39,11 @@ use self::sys::Sys;
 use self::timers::Timers;
 use crate::config::Config;
 use crate::events::{DropCause, Event, Events, NotConnected, Observers};
+use crate::notes::Notes;
 use crate::notify::Notify;
 use crate::policy::{Client, Refusal};
 use crate::stats::{Dropped, Stats};
+use crate::trace::{self, TraceError};
 
 pub(crate) use connect::Connecting;
 pub(crate) use deliver::{Drained, Received};
@@ -80,6 +82,8 @@ pub(crate) struct State {
     groups: Vec<usize>,
     random: Random,
     observers: Observers,
+    /// Publications to these are logged.
+    traced: Vec<TopicFilter>,
     sys: Sys,
     journal: Journal,
 }
@@ -98,6 +102,7 @@ impl Counters {
     fn lose(&mut self, observers: &mut Observers, client_id: &Str, cause: DropCause, count: u64) {
         if count > 0 {
             *self.dropped.counter(cause) += count;
+            observers.notes.dropped(client_id, cause, count);
             observers.emit(|| Event::Dropped { client_id: client_id.clone(), cause, count });
         }
     }
@@ -123,6 +128,7 @@ impl State {
             matches: Vec::new(),
             groups: Vec::new(),
             observers: Observers::default(),
+            traced: Vec::new(),
             random: Random::new(seed),
             sys: Sys::default(),
             journal: Journal::default(),
@@ -219,6 +225,39 @@ impl State {
         cause: impl FnOnce() -> NotConnected,
     ) {
         self.observers.emit(|| Event::Refused { address, client_id: client_id.cloned(), cause: cause() });
+    }
+
+    /// What is to be logged when the lock is open, if there is anything.
+    pub(crate) fn take_notes(&mut self) -> Option<Notes> {
+        let notes = &mut self.observers.notes;
+        if notes.is_empty() { None } else { Some(std::mem::take(notes)) }
+    }
+
+    /// Logs what is published to this filter from now on. Returns whether that is new.
+    pub(crate) fn trace_topic(&mut self, filter: &TopicFilter) -> Result<bool, TraceError> {
+        if self.traced.contains(filter) {
+            return Ok(false);
+        }
+        if self.traced.len() >= trace::MOST {
+            return Err(TraceError::TooMany);
+        }
+        self.traced.push(filter.detached());
+        Ok(true)
+    }
+
+    /// Ends that. Returns whether it was so.
+    pub(crate) fn untrace_topic(&mut self, filter: &TopicFilter) -> bool {
+        let before = self.traced.len();
+        self.traced.retain(|known| known != filter);
+        self.traced.len() < before
+    }
+
+    pub(crate) fn traced_topics(&self) -> Vec<TopicFilter> {
+        self.traced.clone()
+    }
+
+    fn is_traced(&self, topic: &TopicName) -> bool {
+        !self.traced.is_empty() && self.traced.iter().any(|filter| matches(filter.pattern(), topic.as_str()))
     }
 
     /// Adds what the state counts.

@@ -12,6 +12,7 @@ use super::{ClientKey, State};
 use crate::config::Overflow;
 use crate::events::{DropCause, Event};
 use crate::store::{DeliveryRecord, Retention, Source, StoreOp};
+use crate::notes::Note;
 
 /// One session that a publication is for, and how it gets it.
 #[derive(Debug)]
@@ -28,6 +29,8 @@ pub(super) struct Delivery {
 pub(super) struct Shared {
     fresh: Arc<Routed>,
     detached: Option<Arc<Routed>>,
+    /// What becomes of it is logged.
+    traced: bool,
 }
 
 /// How many messages of a connected client may pin the read buffers they came in. The copy that more of them
@@ -109,11 +112,15 @@ impl State {
         let number = self.sequence;
         let retention = if routed.message.retain { self.retain(&routed) } else { Retention::Untouched };
         self.find(from, &routed.message);
+        let traced = self.is_traced(&routed.message.topic);
+        if traced {
+            self.note_published(from, &routed.message);
+        }
         if self.matches.is_empty() {
             self.journal.published(&routed, number, retention, source);
             return ReasonCode::NoMatchingSubscribers;
         }
-        let mut shared = Shared::new(Arc::new(routed));
+        let mut shared = Shared::new(Arc::new(routed), traced);
         let mut matches = std::mem::take(&mut self.matches);
         for delivery in matches.drain(..) {
             self.push(&mut shared, delivery);
@@ -137,6 +144,18 @@ impl State {
             _ if is_kept && !routed.message.payload.is_empty() => Retention::Set,
             _ => Retention::Cleared,
         }
+    }
+
+    fn note_published(&mut self, from: Option<usize>, message: &Message) {
+        let publisher = from.and_then(|slot| self.sessions.get(slot));
+        self.observers.notes.add(Note::Published {
+            topic: message.topic.detached(),
+            from: publisher.map(|session| session.client_id.clone()),
+            qos: message.qos,
+            retain: message.retain,
+            size: message.payload.len(),
+            receivers: self.matches.len(),
+        });
     }
 
     /// Fills `matches` with everybody the message is for, each session once for all its own subscriptions.
@@ -230,6 +249,13 @@ impl State {
             Pushed::Dropped | Pushed::Overrun => 1,
         };
         self.counters.lose(&mut self.observers, &session.client_id, cause, count);
+        if shared.traced {
+            let (topic, client_id) = (shared.fresh.message.topic.detached(), session.client_id.clone());
+            self.observers.notes.add(match pushed {
+                Pushed::Queued | Pushed::Displaced(_) => Note::Queued { topic, client_id, qos },
+                Pushed::Dropped | Pushed::Overrun => Note::Lost { topic, client_id, cause },
+            });
+        }
         match pushed {
             Pushed::Queued | Pushed::Displaced(_) => self.wake(slot),
             Pushed::Overrun if online => {
@@ -242,8 +268,8 @@ impl State {
 }
 
 impl Shared {
-    pub(super) fn new(message: Arc<Routed>) -> Self {
-        Self { fresh: message, detached: None }
+    pub(super) fn new(message: Arc<Routed>, traced: bool) -> Self {
+        Self { fresh: message, detached: None, traced }
     }
 
     fn detached(&mut self) -> Arc<Routed> {

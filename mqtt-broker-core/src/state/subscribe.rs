@@ -3,9 +3,11 @@
 use std::num::NonZeroU32;
 
 use mqttkit_codec::{ReasonCode, RetainHandling, Subscription, TopicFilter};
+use tracing::level_filters::LevelFilter;
 
 use crate::events::Event;
 use crate::store::StoreOp;
+use crate::notes::Note;
 
 use super::outbox::Ids;
 use super::publish::levels;
@@ -16,6 +18,27 @@ use super::{ClientKey, State};
 impl State {
     /// Subscribes a client to one filter. The reason is what SUBACK says of it.
     pub(crate) fn subscribe(
+        &mut self,
+        client: ClientKey,
+        subscription: &Subscription,
+        id: Option<NonZeroU32>,
+    ) -> ReasonCode {
+        let reason = self.try_subscribe(client, subscription, id);
+        self.note_subscription(client, &subscription.filter, reason);
+        reason
+    }
+
+    /// For the log: how a subscription went, in the state or before it.
+    pub(crate) fn note_subscription(&mut self, client: ClientKey, filter: &TopicFilter, reason: ReasonCode) {
+        let Some(session) = self.sessions.get(client.slot) else { return };
+        self.observers.notes.add_at(LevelFilter::DEBUG, || Note::Subscribed {
+            client_id: session.client_id.clone(),
+            filter: filter.detached(),
+            reason,
+        });
+    }
+
+    fn try_subscribe(
         &mut self,
         client: ClientKey,
         subscription: &Subscription,
@@ -82,6 +105,10 @@ impl State {
             return ReasonCode::UnspecifiedError;
         }
         let session = &mut self.sessions[client.slot];
+        self.observers.notes.add_at(LevelFilter::DEBUG, || Note::Unsubscribed {
+            client_id: session.client_id.clone(),
+            filter: filter.detached(),
+        });
         session.cursors.retain(|cursor| cursor.filter != *filter);
         if !session.subscriptions.remove(filter) {
             return ReasonCode::NoSubscriptionExisted;
