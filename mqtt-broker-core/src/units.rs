@@ -21,6 +21,7 @@
 #![allow(clippy::ref_option, reason = "serde hands over a reference to the field")]
 
 use std::fmt::{self, Display};
+use std::str::FromStr;
 use std::time::Duration;
 
 use serde::de::value::{self, U64Deserializer};
@@ -129,6 +130,30 @@ pub mod number_or_off {
     }
 }
 
+/// Something that has a form of its own as text, or `"off"`.
+pub mod text_or_off {
+    use super::{Deserializer, Display, Error, FromStr, OFF, Serializer};
+
+    /// Writes it.
+    pub fn serialize<T: Display, S: Serializer>(value: &Option<T>, serializer: S) -> Result<S::Ok, S::Error> {
+        match value {
+            Some(value) => serializer.collect_str(value),
+            None => serializer.serialize_str(OFF),
+        }
+    }
+
+    /// Reads it.
+    pub fn deserialize<'de, T: FromStr<Err: Display>, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Option<T>, D::Error> {
+        let text = <String as serde::Deserialize>::deserialize(deserializer)?;
+        if text == OFF {
+            return Ok(None);
+        }
+        text.parse().map(Some).map_err(D::Error::custom)
+    }
+}
+
 /// 0, 1 or 2.
 pub mod qos {
     use mqttkit_codec::QoS;
@@ -189,7 +214,8 @@ const TIME_UNITS: [(&str, u64); 7] = [
 
 const BYTE_UNITS: [(&str, u64); 3] = [("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)];
 
-struct Written(Duration);
+/// As [`duration`] writes it.
+pub(crate) struct Written(pub(crate) Duration);
 
 impl Display for Written {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -205,7 +231,8 @@ impl Display for Written {
     }
 }
 
-fn parse_duration(text: &str) -> Option<Duration> {
+/// As [`duration`] reads it.
+pub(crate) fn parse_duration(text: &str) -> Option<Duration> {
     if text == FOREVER {
         return Some(Duration::MAX);
     }

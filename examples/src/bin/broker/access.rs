@@ -1,62 +1,207 @@
 //! Who may come in and do what: the files that the settings name, as one policy.
 
-use mqttkit_broker_core::{Acl, Builder, CertificateIdentity, CertificateName, Chain, PasswordFile};
-use tokio::signal::unix::Signal;
+use std::collections::HashMap;
 
-use crate::settings::Settings;
+use mqttkit_broker_core::{
+    Acl, Action, Admission, BoxFuture, CertificateIdentity, Chain, Client, ConnectRequest, Decision,
+    Identity, PasswordFile, Policy, ReasonCode, Refusal, Str, TopicFilter, TopicName,
+};
 
-/// What was read.
-pub(crate) struct Access {
-    pub(crate) users: Option<PasswordFile>,
-    acl: Option<Acl>,
-    certificates: bool,
+use crate::file::{self, Access, Listener, Step, is_set};
+
+/// The policy that the settings describe; `None` if everybody may do everything.
+pub(crate) fn policy(access: &Access, listeners: &[Listener]) -> Result<Option<Placed>, String> {
+    let mut steps: Vec<(Step, Box<dyn Fn(Chain) -> Chain>)> = Vec::new();
+    let certificate = match access.certificate_identity {
+        file::CertificateName::Off => None,
+        file::CertificateName::CommonName => Some(mqttkit_broker_core::CertificateName::CommonName),
+        file::CertificateName::Subject => Some(mqttkit_broker_core::CertificateName::Subject),
+        file::CertificateName::DnsName => Some(mqttkit_broker_core::CertificateName::DnsName),
+        file::CertificateName::Uri => Some(mqttkit_broker_core::CertificateName::Uri),
+    };
+    if let Some(name) = certificate {
+        steps.push((Step::Certificate, Box::new(move |chain| chain.then(CertificateIdentity::new(name)))));
+    }
+    if is_set(&access.password_file) {
+        let path = &access.password_file;
+        let users = PasswordFile::open(path)
+            .map_err(|error| format!("--password-file {}: {error}", path.display()))?;
+        steps.push((Step::Passwords, Box::new(move |chain| chain.then(users.clone()))));
+    }
+    if access.allow_anonymous {
+        steps.push((Step::Anonymous, Box::new(|chain| chain.then(Anonymous))));
+    }
+    if is_set(&access.acl_file) {
+        let path = &access.acl_file;
+        let acl = Acl::open(path).map_err(|error| format!("--acl-file {}: {error}", path.display()))?;
+        steps.push((Step::Acl, Box::new(move |chain| chain.then(acl.clone()))));
+    }
+    if let Some((step, _)) = steps.iter().find(|(step, _)| !access.order.contains(step)) {
+        return Err(format!("access.order leaves out {step:?}, which is configured: nobody would ask it"));
+    }
+    let chain = access.order.iter().fold(Chain::new(), |chain, step| {
+        let known = steps.iter().find(|(known, _)| known == step);
+        match known {
+            Some((_, add)) => add(chain),
+            None => chain,
+        }
+    });
+    let everywhere = Template::parse("access.mount-point", &access.mount_point, check_topic)?;
+    let mut by_listener = HashMap::new();
+    for listener in listeners {
+        let what = format!("mount-point of {}", listener.display_name());
+        if let Some(template) = Template::parse(&what, &listener.mount_point, check_topic)? {
+            by_listener.insert(listener.display_name(), template);
+        }
+    }
+    let client_id = Template::parse("access.client-id", &access.client_id, |_| Ok(()))?;
+    if steps.is_empty() && everywhere.is_none() && by_listener.is_empty() && client_id.is_none() {
+        return Ok(None);
+    }
+    Ok(Some(Placed { chain, everywhere, by_listener, client_id }))
 }
 
-impl Access {
-    pub(crate) fn open(settings: &Settings) -> Result<Self, String> {
-        let users = settings.password_file.as_ref().map(|path| {
-            PasswordFile::open(path).map_err(|error| format!("--password-file {}: {error}", path.display()))
-        });
-        let acl = settings
-            .acl_file
-            .as_ref()
-            .map(|path| Acl::open(path).map_err(|error| format!("--acl-file {}: {error}", path.display())));
-        let certificates = settings.certificate_identity;
-        if certificates && settings.client_ca.is_none() {
-            return Err(
-                "--certificate-identity needs --client-ca: no client is asked for a certificate".into()
-            );
-        }
-        Ok(Self { users: users.transpose()?, acl: acl.transpose()?, certificates })
-    }
+/// Lets in who has neither a name nor a password.
+struct Anonymous;
 
-    /// Without any of it everybody may do everything, and no policy is asked.
-    pub(crate) fn give(self, builder: Builder) -> Builder {
-        let Self { users, acl, certificates } = self;
-        if users.is_none() && acl.is_none() && !certificates {
-            return builder;
-        }
-        let mut chain = Chain::new();
-        if certificates {
-            chain = chain.then(CertificateIdentity::new(CertificateName::CommonName));
-        }
-        if let Some(users) = users {
-            chain = chain.then(users);
-        }
-        if let Some(acl) = acl {
-            chain = chain.then(acl);
-        }
-        builder.policy(chain)
+impl Policy for Anonymous {
+    fn authenticate<'a>(&'a self, request: ConnectRequest<'a>) -> BoxFuture<'a, Result<Admission, Refusal>> {
+        let connect = request.connect;
+        let verdict = if request.exchange.is_some() {
+            Err(Refusal::unknown_method())
+        } else if connect.user_name.is_none() && connect.password.is_none() {
+            Ok(Identity::anonymous().into())
+        } else {
+            Err(Refusal::unknown())
+        };
+        Box::pin(std::future::ready(verdict))
     }
 }
 
-/// Reads the users again at each signal.
-pub(crate) async fn reload_on(mut signal: Signal, users: PasswordFile) {
-    while signal.recv().await.is_some() {
-        let users = users.clone();
-        // It reads a file.
-        if let Ok(Err(error)) = tokio::task::spawn_blocking(move || users.reload()).await {
-            eprintln!("broker: the users stay as they were: {error}");
+/// What the chain decides, and below which topic a client is.
+pub(crate) struct Placed {
+    chain: Chain,
+    everywhere: Option<Template>,
+    /// By the names of listeners.
+    by_listener: HashMap<String, Template>,
+    client_id: Option<Template>,
+}
+
+impl Placed {
+    /// Of no policy: everybody may do everything.
+    pub(crate) fn nobody() -> Self {
+        Self { chain: Chain::new(), everywhere: None, by_listener: HashMap::new(), client_id: None }
+    }
+
+    fn place(&self, request: &ConnectRequest<'_>, mut admission: Admission) -> Option<Admission> {
+        let client_id = request.connect.client_id.as_str();
+        let user = admission.identity().name().map(ToOwned::to_owned);
+        let user = user.as_deref();
+        let listener = request.peer.listener.as_deref();
+        let own = listener.and_then(|name| self.by_listener.get(name));
+        if let Some(template) = own.or(self.everywhere.as_ref()) {
+            let mount_point = TopicName::try_from(template.fill(user, client_id, true)?).ok()?;
+            admission = admission.with_mount_point(&mount_point);
         }
+        if let Some(template) = &self.client_id {
+            admission = admission.with_client_id(Str::try_from(template.fill(user, client_id, false)?).ok()?);
+        }
+        Some(admission)
+    }
+}
+
+impl Policy for Placed {
+    fn authenticate<'a>(&'a self, request: ConnectRequest<'a>) -> BoxFuture<'a, Result<Admission, Refusal>> {
+        Box::pin(async move {
+            let admission = self.chain.authenticate(request).await?;
+            self.place(&request, admission).ok_or_else(|| {
+                Refusal::new(ReasonCode::NotAuthorized).with_text("the name has no place in topics")
+            })
+        })
+    }
+
+    fn authorise(&self, client: &Client, action: &Action<'_>) -> Decision {
+        self.chain.authorise(client, action)
+    }
+
+    fn rewrite_topic(&self, client: &Client, topic: &TopicName) -> Option<TopicName> {
+        self.chain.rewrite_topic(client, topic)
+    }
+
+    fn rewrite_filter(&self, client: &Client, filter: &TopicFilter) -> Option<TopicFilter> {
+        self.chain.rewrite_filter(client, filter)
+    }
+}
+
+/// A text in which `%u` stands for the name of the user and `%c` for the client identifier.
+#[derive(Debug)]
+struct Template(String);
+
+impl Template {
+    fn parse(
+        what: &str,
+        text: &str,
+        check: impl Fn(String) -> Result<(), String>,
+    ) -> Result<Option<Self>, String> {
+        if text.is_empty() {
+            return Ok(None);
+        }
+        let template = Self(text.to_owned());
+        let filled = template.fill(Some("user"), "client", false).unwrap_or_default();
+        check(filled).map_err(|problem| format!("{what} \"{text}\": {problem}"))?;
+        Ok(Some(template))
+    }
+
+    /// `None` for somebody without a name, or, in a topic, with a name or identifier that would be several levels or
+    /// match several, or none.
+    fn fill(&self, user: Option<&str>, client_id: &str, in_topic: bool) -> Option<String> {
+        let fits = |text: &str| !text.is_empty() && !(in_topic && text.contains(['/', '+', '#']));
+        let mut filled = String::new();
+        let mut rest = self.0.as_str();
+        while let Some(at) = rest.find('%') {
+            filled.push_str(&rest[..at]);
+            let (value, taken) = match rest.as_bytes().get(at + 1) {
+                Some(b'u') => (user.filter(|user| fits(user))?, 2),
+                Some(b'c') => (Some(client_id).filter(|id| fits(id))?, 2),
+                Some(b'%') => ("%", 2),
+                _ => ("%", 1),
+            };
+            filled.push_str(value);
+            rest = &rest[at + taken..];
+        }
+        filled.push_str(rest);
+        Some(filled)
+    }
+}
+
+fn check_topic(filled: String) -> Result<(), String> {
+    TopicName::try_from(filled).map(drop).map_err(|error| error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_template_takes_names_that_are_one_level() {
+        let template = Template("t/%u/%c/100%%".to_owned());
+        assert_eq!(template.fill(Some("ada"), "door", true).as_deref(), Some("t/ada/door/100%"));
+        for (user, client_id) in
+            [(None, "c"), (Some(""), "c"), (Some("a/b"), "c"), (Some("#"), "c"), (Some("a"), "+")]
+        {
+            assert_eq!(template.fill(user, client_id, true), None, "{user:?} {client_id}");
+        }
+        assert_eq!(Template("%u:%c".to_owned()).fill(Some("a"), "b/c", false).as_deref(), Some("a:b/c"));
+    }
+
+    #[test]
+    fn what_nobody_would_ask_is_a_mistake() {
+        let mut access = Access { allow_anonymous: true, ..Access::default() };
+        assert!(policy(&access, &[]).unwrap().is_some());
+        access.order = vec![Step::Acl];
+        assert!(policy(&access, &[]).err().unwrap().contains("Anonymous"));
+        access = Access { mount_point: "t/+".to_owned(), ..Access::default() };
+        assert!(policy(&access, &[]).err().unwrap().contains("t/+"));
+        assert!(policy(&Access::default(), &[]).unwrap().is_none());
     }
 }

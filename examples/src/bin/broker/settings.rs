@@ -1,146 +1,111 @@
 //! What the broker shall do: the command line over the configuration file over the defaults.
 
-use std::net::{Ipv4Addr, SocketAddr};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::str::FromStr;
+use std::time::Duration;
 
 use clap::Parser;
 use clap::error::ErrorKind;
-use serde::Deserialize;
+use mqttkit_broker_core::Config;
+
+use crate::file::{Access, Bind, CertificateName, File, Listener, Log, Scheme, Tls, Trace, is_set};
 
 /// An MQTT broker on TCP and WebSocket, with a page to try it.
-#[derive(Debug, Default, Parser, Deserialize)]
+#[derive(Debug, Default, Parser)]
 #[command(version)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
-pub(crate) struct Settings {
+pub(crate) struct CommandLine {
     /// MQTT over TCP: ADDR:PORT, a PORT alone, or "off" [default: 1883]
     #[arg(long, value_name = "ADDR")]
-    pub(crate) tcp: Option<Bind>,
+    tcp: Option<Wish>,
     /// MQTT over WebSocket at /mqtt, and the demo page at / [default: 8083]
     #[arg(long, value_name = "ADDR")]
-    pub(crate) ws: Option<Bind>,
+    ws: Option<Wish>,
     /// MQTT over TLS [default: 8883 with a certificate, else off]
     #[arg(long, value_name = "ADDR")]
-    pub(crate) tls: Option<Bind>,
+    tls: Option<Wish>,
     /// MQTT over WebSocket over TLS, and the page [default: 8084 with a certificate, else off]
     #[arg(long, value_name = "ADDR")]
-    pub(crate) wss: Option<Bind>,
+    wss: Option<Wish>,
     /// All of these on one port, TLS with a certificate: the first bytes of a client decide [default: off]
     #[arg(long, value_name = "ADDR")]
-    pub(crate) any: Option<Bind>,
+    any: Option<Wish>,
     /// The certificate chain for TLS, as PEM, the server's own first
     #[arg(long, value_name = "FILE", requires = "key")]
-    pub(crate) cert: Option<PathBuf>,
+    cert: Option<PathBuf>,
     /// The private key of the certificate, as PEM
     #[arg(long, value_name = "FILE", requires = "cert")]
-    pub(crate) key: Option<PathBuf>,
+    key: Option<PathBuf>,
     /// Ask clients for a certificate signed by one of these CAs, as PEM
     #[arg(long, value_name = "FILE")]
-    pub(crate) client_ca: Option<PathBuf>,
+    client_ca: Option<PathBuf>,
     /// Refuse the client certificates in this revocation list, as PEM
     #[arg(long, value_name = "FILE")]
-    pub(crate) client_crl: Option<PathBuf>,
+    client_crl: Option<PathBuf>,
     /// Make a certificate for localhost at each start. For development only
     #[arg(long, conflicts_with = "cert")]
-    pub(crate) tls_self_signed: bool,
+    tls_self_signed: bool,
     /// Save that certificate, as PEM, so that clients can be told to trust it
     #[arg(long, value_name = "FILE", requires = "tls_self_signed")]
-    pub(crate) write_cert: Option<PathBuf>,
-    /// Let in only users in this file of NAME:HASH, which "broker passwd FILE USER" makes; read again at SIGHUP
+    write_cert: Option<PathBuf>,
+    /// Let in only users in this file of NAME:HASH, which "broker passwd FILE USER" makes
     #[arg(long, value_name = "FILE")]
-    pub(crate) password_file: Option<PathBuf>,
+    password_file: Option<PathBuf>,
     /// Let clients do only what the rules in this file allow; they are described at the broker's `Acl`
     #[arg(long, value_name = "FILE")]
-    pub(crate) acl_file: Option<PathBuf>,
+    acl_file: Option<PathBuf>,
     /// Take the common name of the client's certificate as its user name, before any password
     #[arg(long)]
-    pub(crate) certificate_identity: bool,
+    certificate_identity: bool,
+    /// What to log: a level, or levels by target, such as "info" or "warn,mqttkit_broker_core=debug"
+    #[arg(long, value_name = "FILTER")]
+    log: Option<String>,
+    /// Log every packet of this client; can be given several times
+    #[arg(long, value_name = "CLIENT-ID")]
+    trace_client: Vec<String>,
+    /// Log every publication to this topic filter; can be given several times
+    #[arg(long, value_name = "FILTER")]
+    trace_topic: Vec<String>,
     /// Say what is wrong with the configuration, or nothing, and do nothing else
     #[arg(long)]
-    #[serde(skip)]
     pub(crate) check_config: bool,
-    /// Read these options, without the dashes, and the table "limits" from a TOML file; the command line wins
+    /// Read this TOML file, of which examples/broker.toml has all keys; the command line wins. SIGHUP reads it again
     #[arg(long, value_name = "FILE")]
-    #[serde(skip)]
-    pub(crate) config: Option<PathBuf>,
-    #[arg(skip)]
-    pub(crate) limits: Limits,
+    config: Option<PathBuf>,
 }
 
-/// Limits that the file may set; what each means stands in the documentation of the broker's `Config`.
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
-pub(crate) struct Limits {
-    pub(crate) max_packet_size: Option<u32>,
-    pub(crate) max_connections: Option<usize>,
-    pub(crate) max_sessions: Option<usize>,
-    pub(crate) max_subscriptions: Option<usize>,
-    pub(crate) max_retained_messages: Option<usize>,
-    pub(crate) offline_messages: Option<usize>,
-    pub(crate) session_expiry_seconds: Option<u64>,
+/// Everything, decided.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Settings {
+    pub(crate) broker: Config,
+    pub(crate) listeners: Vec<Listener>,
+    pub(crate) access: Access,
+    pub(crate) log: Log,
+    pub(crate) trace: Trace,
+    pub(crate) shutdown_timeout: Duration,
 }
 
-/// Where to listen.
-#[derive(Clone, Copy, Debug, Deserialize)]
-#[serde(try_from = "BindText")]
-pub(crate) enum Bind {
+/// A listener on the command line.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Wish {
     Off,
-    At(SocketAddr),
+    At(Bind),
 }
 
-/// An address in the file: text, or a port as a number.
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum BindText {
-    Text(String),
-    Port(u16),
-}
-
-impl TryFrom<BindText> for Bind {
-    type Error = String;
-
-    fn try_from(text: BindText) -> Result<Self, String> {
-        match text {
-            BindText::Text(text) => text.parse(),
-            BindText::Port(port) => Ok(Self::any(port)),
-        }
-    }
-}
-
-impl FromStr for Bind {
+impl FromStr for Wish {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
         if text == "off" {
             return Ok(Self::Off);
         }
-        if let Ok(port) = text.trim_start_matches(':').parse() {
-            return Ok(Self::any(port));
-        }
-        text.parse().map(Self::At).map_err(|_| {
-            format!("\"{text}\" is not an address such as 127.0.0.1:1883 or [::1]:1883, a port, or off")
-        })
+        text.parse().map(Self::At).map_err(|error| format!("{error}, nor off"))
     }
 }
 
-impl Bind {
-    /// This port on every IPv4 address of the machine.
-    pub(crate) fn any(port: u16) -> Self {
-        Self::At(SocketAddr::from((Ipv4Addr::UNSPECIFIED, port)))
-    }
-
-    pub(crate) fn address(self) -> Option<SocketAddr> {
-        match self {
-            Self::Off => None,
-            Self::At(address) => Some(address),
-        }
-    }
-}
-
-impl Settings {
-    /// Reads the command line, which ends the program at a mistake, and the file that it names.
-    pub(crate) fn load() -> Result<Self, String> {
-        let line = Self::try_parse().or_else(|error| match error.kind() {
+impl CommandLine {
+    /// Reads it, which ends the program at a mistake.
+    pub(crate) fn read() -> Result<Self, String> {
+        Self::try_parse().or_else(|error| match error.kind() {
             // Said like all that is wrong with an address: in one line.
             ErrorKind::ValueValidation => Err(error
                 .to_string()
@@ -150,55 +115,114 @@ impl Settings {
                 .trim_start_matches("error: ")
                 .to_owned()),
             _ => error.exit(),
-        })?;
-        match line.config.clone() {
-            Some(path) => Ok(line.over(Self::read(&path)?)),
-            None => Ok(line),
-        }
-    }
-
-    fn read(path: &Path) -> Result<Self, String> {
-        let text = std::fs::read_to_string(path)
-            .map_err(|error| format!("cannot read the configuration {}: {error}", path.display()))?;
-        toml::from_str(&text).map_err(|error| {
-            let line = error.span().map_or(1, |span| text[..span.start].matches('\n').count() + 1);
-            format!("{}, line {line}: {}", path.display(), error.message())
         })
     }
 
+    /// The settings that follow from it and from its file, which is read now.
+    pub(crate) fn settings(&self) -> Result<Settings, String> {
+        let file = self.config.as_deref().map_or_else(|| Ok(File::default()), File::read)?;
+        self.over(file)
+    }
+
     /// What the command line leaves open, the file decides.
-    fn over(self, file: Self) -> Self {
+    fn over(&self, file: File) -> Result<Settings, String> {
+        let File { shutdown_timeout, mut log, mut trace, mut access, mut tls, broker, listener } = file;
+        self.decide_tls(&mut tls);
+        if let Some(filter) = &self.log {
+            log.filter.clone_from(filter);
+        }
+        trace.clients.extend_from_slice(&self.trace_client);
+        trace.topics.extend_from_slice(&self.trace_topic);
+        if let Some(path) = &self.password_file {
+            access.password_file.clone_from(path);
+        }
+        if let Some(path) = &self.acl_file {
+            access.acl_file.clone_from(path);
+        }
+        if self.certificate_identity && access.certificate_identity == CertificateName::Off {
+            access.certificate_identity = CertificateName::CommonName;
+        }
+        let listeners = self.listeners(listener, &tls)?;
+        let asked = listeners.iter().any(|listener| listener.tls.as_ref().is_some_and(Tls::asks_clients));
+        if access.certificate_identity != CertificateName::Off && !asked {
+            return Err("the identity of certificates needs a CA for clients (--client-ca): no client is asked for one"
+                .to_owned());
+        }
+        Ok(Settings { broker, listeners, access, log, trace, shutdown_timeout })
+    }
+
+    fn decide_tls(&self, tls: &mut Tls) {
         // A certificate is one decision, wherever it is made.
-        let decided = self.cert.is_some() || self.tls_self_signed;
-        let (cert, key, tls_self_signed) = if decided {
-            (self.cert, self.key, self.tls_self_signed)
-        } else {
-            (file.cert, file.key, file.tls_self_signed)
-        };
-        Self {
-            tcp: self.tcp.or(file.tcp),
-            ws: self.ws.or(file.ws),
-            tls: self.tls.or(file.tls),
-            wss: self.wss.or(file.wss),
-            any: self.any.or(file.any),
-            cert,
-            key,
-            client_ca: self.client_ca.or(file.client_ca),
-            client_crl: self.client_crl.or(file.client_crl),
-            tls_self_signed,
-            write_cert: self.write_cert.or(file.write_cert),
-            password_file: self.password_file.or(file.password_file),
-            acl_file: self.acl_file.or(file.acl_file),
-            certificate_identity: self.certificate_identity || file.certificate_identity,
-            check_config: self.check_config,
-            config: self.config,
-            limits: file.limits,
+        if self.cert.is_some() || self.tls_self_signed {
+            tls.certificate = self.cert.clone().unwrap_or_default();
+            tls.key = self.key.clone().unwrap_or_default();
+            tls.self_signed = self.tls_self_signed;
+            tls.write_certificate = self.write_cert.clone().unwrap_or_default();
+        }
+        if let Some(path) = &self.client_ca {
+            tls.client_ca.clone_from(path);
+        }
+        if let Some(path) = &self.client_crl {
+            tls.client_crl = vec![path.clone()];
         }
     }
 
-    /// Whether there is a certificate to offer.
-    pub(crate) fn has_certificate(&self) -> bool {
-        self.cert.is_some() || self.tls_self_signed
+    /// Those of the file, or of the defaults, with the addresses of the command line.
+    fn listeners(&self, listed: Option<Vec<Listener>>, tls: &Tls) -> Result<Vec<Listener>, String> {
+        let mut listeners = listed.unwrap_or_else(|| {
+            let at = |scheme, port| Listener::new(scheme, Bind::any(port));
+            let mut all = vec![at(Scheme::Tcp, 1883), at(Scheme::Ws, 8083)];
+            if tls.has_certificate() {
+                all.extend([at(Scheme::Tls, 8883), at(Scheme::Wss, 8084)]);
+            }
+            all
+        });
+        let wishes = [
+            (Scheme::Tcp, self.tcp),
+            (Scheme::Ws, self.ws),
+            (Scheme::Tls, self.tls),
+            (Scheme::Wss, self.wss),
+            (Scheme::Any, self.any),
+        ];
+        for (scheme, wish) in wishes {
+            let Some(wish) = wish else { continue };
+            let known = listeners.iter().find(|listener| listener.scheme == scheme).cloned();
+            listeners.retain(|listener| listener.scheme != scheme);
+            if let Wish::At(address) = wish {
+                let listener = known.unwrap_or_else(|| Listener::new(scheme, address));
+                listeners.push(Listener { address, ..listener });
+            }
+        }
+        if listeners.is_empty() {
+            return Err("every listener is off: there is nothing to do".to_owned());
+        }
+        for listener in &mut listeners {
+            let own = listener.tls.take().unwrap_or_else(|| tls.clone());
+            let name = listener.display_name();
+            if listener.scheme.needs_certificate() && !own.has_certificate() {
+                return Err(format!(
+                    "{name} needs a certificate: give --cert and --key, or --tls-self-signed to try it"
+                ));
+            }
+            if is_set(&own.certificate) != is_set(&own.key) {
+                return Err(format!("{name}: a certificate and a key belong together"));
+            }
+            if own.self_signed && is_set(&own.certificate) {
+                return Err(format!("{name}: a certificate and self-signed exclude each other"));
+            }
+            let speaks_tls = listener.scheme.needs_certificate() || listener.scheme == Scheme::Any;
+            listener.tls = Some(own).filter(|own| speaks_tls && own.has_certificate());
+        }
+        for (index, listener) in listeners.iter().enumerate() {
+            let name = listener.display_name();
+            let same = |other: &Listener| {
+                other.display_name() == name && !(listener.name.is_empty() && listener.address.0.port() == 0)
+            };
+            if listeners[..index].iter().any(same) {
+                return Err(format!("two listeners are called {name}"));
+            }
+        }
+        Ok(listeners)
     }
 }
 
@@ -206,25 +230,117 @@ impl Settings {
 mod tests {
     use super::*;
 
-    #[test]
-    fn the_command_line_wins_over_the_file() {
-        let file: Settings = toml::from_str(
-            "tcp = \"127.0.0.1:1\"\nws = 2\ntls-self-signed = true\npassword-file = \"users\"\nacl-file = \"other\"\n[limits]\nmax-packet-size = 1000\n",
-        )
-        .unwrap();
-        let line = Settings::parse_from(["broker", "--tcp", "off", "--acl-file", "rules"]);
-        let settings = line.over(file);
-        assert!(matches!(settings.tcp, Some(Bind::Off)));
-        assert_eq!(settings.ws.unwrap().address(), Some("0.0.0.0:2".parse().unwrap()));
-        assert_eq!(settings.password_file, Some("users".into()));
-        assert_eq!(settings.acl_file, Some("rules".into()));
-        assert!(settings.tls_self_signed);
-        assert_eq!(settings.limits.max_packet_size, Some(1000));
+    const EXAMPLE: &str = include_str!("../../../broker.toml");
+
+    fn settings(line: &[&str], file: &str) -> Result<Settings, String> {
+        let line = CommandLine::try_parse_from(["broker"].iter().chain(line)).unwrap();
+        line.over(File::parse(file).unwrap())
     }
 
     #[test]
-    fn a_mistake_in_the_file_is_named() {
-        assert!(toml::from_str::<Settings>("tpc = 1883").unwrap_err().message().contains("tpc"));
-        assert!(toml::from_str::<Settings>("tcp = \"nonsense\"").unwrap_err().message().contains("nonsense"));
+    fn the_example_is_what_there_is_without_a_file() {
+        assert_eq!(settings(&[], EXAMPLE).unwrap(), settings(&[], "").unwrap());
+    }
+
+    #[test]
+    fn the_command_line_wins_over_the_file() {
+        let file = r#"
+            [tls]
+            self-signed = true
+            [access]
+            password-file = "users"
+            acl-file = "other"
+            [log]
+            filter = "debug"
+            [trace]
+            clients = ["a"]
+            [[listener]]
+            scheme = "tcp"
+            address = "127.0.0.1:1"
+            [[listener]]
+            scheme = "ws"
+            address = 2
+            path = "/live"
+            [[listener]]
+            scheme = "ws"
+            address = 3
+            [[listener]]
+            scheme = "wss"
+            address = 4
+        "#;
+        let line = [
+            "--tcp",
+            "off",
+            "--ws",
+            "127.0.0.1:9",
+            "--acl-file",
+            "rules",
+            "--log",
+            "info",
+            "--trace-client",
+            "b",
+        ];
+        let settings = settings(&line, file).unwrap();
+        let listeners: Vec<_> = settings
+            .listeners
+            .iter()
+            .map(|listener| (listener.scheme, listener.address.0.to_string(), listener.path.as_str()))
+            .collect();
+        assert_eq!(
+            listeners,
+            [(Scheme::Wss, "0.0.0.0:4".to_owned(), "/mqtt"), (Scheme::Ws, "127.0.0.1:9".to_owned(), "/live")]
+        );
+        assert!(settings.listeners[0].tls.as_ref().unwrap().self_signed);
+        assert!(settings.listeners[1].tls.is_none());
+        assert_eq!(settings.access.password_file, PathBuf::from("users"));
+        assert_eq!(settings.access.acl_file, PathBuf::from("rules"));
+        assert_eq!(settings.log.filter, "info");
+        assert_eq!(settings.trace.clients, ["a", "b"]);
+    }
+
+    #[test]
+    fn a_certificate_opens_the_secure_ports() {
+        let schemes = |line: &[&str]| -> Vec<_> {
+            settings(line, "").unwrap().listeners.iter().map(|listener| listener.scheme.name()).collect()
+        };
+        assert_eq!(schemes(&[]), ["tcp", "ws"]);
+        assert_eq!(schemes(&["--tls-self-signed"]), ["tcp", "ws", "tls", "wss"]);
+    }
+
+    #[test]
+    fn a_listener_may_have_a_certificate_of_its_own() {
+        let file = r#"
+            tls.certificate = "all.pem"
+            tls.key = "all.key"
+            listener = [
+                { scheme = "tls", address = 1 },
+                { scheme = "tls", address = 2, tls = { certificate = "own.pem", key = "own.key", versions = ["1.3"] } },
+            ]
+        "#;
+        let settings = settings(&[], file).unwrap();
+        let certificates: Vec<_> = settings
+            .listeners
+            .iter()
+            .map(|listener| listener.tls.as_ref().unwrap().certificate.clone())
+            .collect();
+        assert_eq!(certificates, [PathBuf::from("all.pem"), PathBuf::from("own.pem")]);
+    }
+
+    #[test]
+    fn what_does_not_fit_together_is_said() {
+        for (line, file, problem) in [
+            (&["--tcp", "off", "--ws", "off"][..], "", "nothing to do"),
+            (&["--tls", "1"], "", "needs a certificate"),
+            (&["--certificate-identity", "--tls-self-signed"], "", "CA for clients"),
+            (&[], "tls.certificate = 'a'\nlistener = [{ scheme = 'tls', address = 1 }]", "belong together"),
+            (
+                &[],
+                "listener = [{ scheme = 'tcp', address = 1 }, { scheme = 'tcp', address = 1 }]",
+                "called tcp://",
+            ),
+        ] {
+            let error = settings(line, file).unwrap_err();
+            assert!(error.contains(problem), "{error}");
+        }
     }
 }
