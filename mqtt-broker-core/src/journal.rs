@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use mqttkit_codec::{Closed, Instant, ReasonCode};
+use mqttkit_codec::{Closed, Instant, ReasonCode, Str};
 use mqttkit_ws_transport::PeerInfo;
 use tracing::{debug, error, info, warn};
 
@@ -54,7 +54,7 @@ impl Journal {
             listener = peer.listener.as_deref(),
             scheme = %peer.scheme,
             version = %client.version(),
-            mount_point = client.mount_point().map(|mount| mount.as_str()),
+            mount_point = client.mount_point().map(Str::as_str),
             "connected"
         );
     }
@@ -139,7 +139,7 @@ impl Journal {
             if count > 0
                 && let Some(earlier) = self.dropped[index].admit_one_a_second(now, count)
             {
-                let client = notes.loser.as_ref().map(|client_id| client_id.as_str());
+                let client = notes.loser.as_ref().map(Str::as_str);
                 warn!(target: DROPPED, client, cause = ?cause, count = earlier + count, "messages dropped");
             }
         }
@@ -184,7 +184,7 @@ fn say(note: &Note) {
             debug!(target: SUBSCRIPTION, client = client_id.as_str(), filter = filter.as_str(), "unsubscribed");
         }
         Note::Published { topic, from, qos, retain, size, receivers } => {
-            let publisher = from.as_ref().map(|client_id| client_id.as_str());
+            let publisher = from.as_ref().map(Str::as_str);
             info!(target: TRACE, topic = topic.as_str(), publisher, qos = *qos as u8, retain, size, receivers,
                 "published");
         }

@@ -26,7 +26,7 @@ impl Display for Summary<'_> {
                 if let Some(id) = packet.properties.subscription_identifier() {
                     write!(f, "subscription_identifier={id} ")?;
                 }
-                each(f, packet.subscriptions.iter(), subscription)
+                each(f, packet.subscriptions.iter(), |f, asked| subscription(f, &asked))
             }
             Packet::SubAck(packet) => each(f, packet.reasons.iter(), reason),
             Packet::Unsubscribe(packet) => {
@@ -73,7 +73,7 @@ fn publish(f: &mut fmt::Formatter<'_>, packet: &Publish) -> fmt::Result {
     write!(f, "qos={} retain={retain} dup={dup} payload={} bytes", delivery.qos() as u8, payload.len())
 }
 
-fn subscription(f: &mut fmt::Formatter<'_>, subscription: Subscription) -> fmt::Result {
+fn subscription(f: &mut fmt::Formatter<'_>, subscription: &Subscription) -> fmt::Result {
     write!(f, "filter={:?} qos={}", subscription.filter.as_str(), subscription.options.qos as u8)
 }
 

@@ -3,7 +3,7 @@
 use std::io::IoSlice;
 
 use bytes::{Buf, Bytes, BytesMut};
-use mqttkit_codec::{Codec, Connect, Packet, Str, Transmit, Version};
+use mqttkit_codec::{Codec, Connect, Packet, PacketId, Str, Transmit, Version};
 use tracing::info;
 
 use super::Traces;
@@ -105,7 +105,7 @@ fn say(client_id: &Str, direction: &str, packet: &Packet, bytes: usize) {
         client = client_id.as_str(),
         direction,
         packet = packet.packet_type().name(),
-        id = packet.packet_id().map(|id| id.get()),
+        id = packet.packet_id().map(PacketId::get),
         bytes,
         "{}",
         Summary(packet)
