@@ -1,51 +1,30 @@
 //! Who may come in and do what: the files that the settings name, as one policy.
 
 use std::collections::HashMap;
+use std::path::Path;
 
 use mqttkit_broker_core::{
-    Acl, Action, Admission, BoxFuture, CertificateIdentity, Chain, Client, ConnectRequest, Decision,
-    Identity, PasswordFile, Policy, ReasonCode, Refusal, Str, TopicFilter, TopicName,
+    Acl, Action, Admission, BoxFuture, CertificateIdentity, CertificateName, Chain, Client, ConnectRequest,
+    Decision, Identity, PasswordFile, Policy, ReasonCode, Refusal, Str, TopicFilter, TopicName,
 };
 
 use crate::file::{self, Access, Listener, Step, is_set};
 
 /// The policy that the settings describe; `None` if everybody may do everything.
 pub(crate) fn policy(access: &Access, listeners: &[Listener]) -> Result<Option<Placed>, String> {
-    let mut steps: Vec<(Step, Box<dyn Fn(Chain) -> Chain>)> = Vec::new();
-    let certificate = match access.certificate_identity {
-        file::CertificateName::Off => None,
-        file::CertificateName::CommonName => Some(mqttkit_broker_core::CertificateName::CommonName),
-        file::CertificateName::Subject => Some(mqttkit_broker_core::CertificateName::Subject),
-        file::CertificateName::DnsName => Some(mqttkit_broker_core::CertificateName::DnsName),
-        file::CertificateName::Uri => Some(mqttkit_broker_core::CertificateName::Uri),
-    };
-    if let Some(name) = certificate {
-        steps.push((Step::Certificate, Box::new(move |chain| chain.then(CertificateIdentity::new(name)))));
-    }
-    if is_set(&access.password_file) {
-        let path = &access.password_file;
-        let users = PasswordFile::open(path)
-            .map_err(|error| format!("--password-file {}: {error}", path.display()))?;
-        steps.push((Step::Passwords, Box::new(move |chain| chain.then(users.clone()))));
-    }
-    if access.allow_anonymous {
-        steps.push((Step::Anonymous, Box::new(|chain| chain.then(Anonymous))));
-    }
-    if is_set(&access.acl_file) {
-        let path = &access.acl_file;
-        let acl = Acl::open(path).map_err(|error| format!("--acl-file {}: {error}", path.display()))?;
-        steps.push((Step::Acl, Box::new(move |chain| chain.then(acl.clone()))));
-    }
-    if let Some((step, _)) = steps.iter().find(|(step, _)| !access.order.contains(step)) {
+    let configured: Vec<Step> = STEPS.into_iter().filter(|step| is_configured(access, *step)).collect();
+    if let Some(step) = configured.iter().find(|step| !access.order.contains(step)) {
         return Err(format!("access.order leaves out {step:?}, which is configured: nobody would ask it"));
     }
-    let chain = access.order.iter().fold(Chain::new(), |chain, step| {
-        let known = steps.iter().find(|(known, _)| known == step);
-        match known {
-            Some((_, add)) => add(chain),
-            None => chain,
-        }
-    });
+    let mut chain = Chain::new();
+    for step in access.order.iter().filter(|step| configured.contains(step)) {
+        chain = match step {
+            Step::Certificate => chain.then(CertificateIdentity::new(certificate_name(access))),
+            Step::Passwords => chain.then(passwords(&access.password_file)?),
+            Step::Anonymous => chain.then(Anonymous),
+            Step::Acl => chain.then(acl(&access.acl_file)?),
+        };
+    }
     let everywhere = Template::parse("access.mount-point", &access.mount_point, check_topic)?;
     let mut by_listener = HashMap::new();
     for listener in listeners {
@@ -55,10 +34,38 @@ pub(crate) fn policy(access: &Access, listeners: &[Listener]) -> Result<Option<P
         }
     }
     let client_id = Template::parse("access.client-id", &access.client_id, |_| Ok(()))?;
-    if steps.is_empty() && everywhere.is_none() && by_listener.is_empty() && client_id.is_none() {
+    if configured.is_empty() && everywhere.is_none() && by_listener.is_empty() && client_id.is_none() {
         return Ok(None);
     }
     Ok(Some(Placed { chain, everywhere, by_listener, client_id }))
+}
+
+const STEPS: [Step; 4] = [Step::Certificate, Step::Passwords, Step::Anonymous, Step::Acl];
+
+fn is_configured(access: &Access, step: Step) -> bool {
+    match step {
+        Step::Certificate => access.certificate_identity != file::CertificateName::Off,
+        Step::Passwords => is_set(&access.password_file),
+        Step::Anonymous => access.allow_anonymous,
+        Step::Acl => is_set(&access.acl_file),
+    }
+}
+
+fn certificate_name(access: &Access) -> CertificateName {
+    match access.certificate_identity {
+        file::CertificateName::Off | file::CertificateName::CommonName => CertificateName::CommonName,
+        file::CertificateName::Subject => CertificateName::Subject,
+        file::CertificateName::DnsName => CertificateName::DnsName,
+        file::CertificateName::Uri => CertificateName::Uri,
+    }
+}
+
+fn passwords(path: &Path) -> Result<PasswordFile, String> {
+    PasswordFile::open(path).map_err(|error| format!("--password-file {}: {error}", path.display()))
+}
+
+fn acl(path: &Path) -> Result<Acl, String> {
+    Acl::open(path).map_err(|error| format!("--acl-file {}: {error}", path.display()))
 }
 
 /// Lets in who has neither a name nor a password.
@@ -155,7 +162,7 @@ impl Template {
     /// `None` for somebody without a name, or, in a topic, with a name or identifier that would be several levels or
     /// match several, or none.
     fn fill(&self, user: Option<&str>, client_id: &str, in_topic: bool) -> Option<String> {
-        let fits = |text: &str| !text.is_empty() && !(in_topic && text.contains(['/', '+', '#']));
+        let fits = |text: &str| !(text.is_empty() || in_topic && text.contains(['/', '+', '#']));
         let mut filled = String::new();
         let mut rest = self.0.as_str();
         while let Some(at) = rest.find('%') {

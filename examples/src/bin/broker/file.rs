@@ -212,7 +212,7 @@ pub(crate) struct Listener {
     #[serde(default = "off")]
     pub(crate) proxy_protocol: Demand,
     #[serde(default)]
-    pub(crate) client_address_from: Forwarded,
+    pub(crate) client_address_from: AddressHeader,
     #[serde(default = "mqtt")]
     pub(crate) path: String,
     #[serde(default)]
@@ -257,7 +257,7 @@ impl Listener {
             max_connections_per_address: None,
             trusted_proxies: Vec::new(),
             proxy_protocol: Demand::Off,
-            client_address_from: Forwarded::Off,
+            client_address_from: AddressHeader::Off,
             path: mqtt(),
             path_prefix: false,
             page: true,
@@ -374,7 +374,7 @@ impl Scheme {
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub(crate) enum Forwarded {
+pub(crate) enum AddressHeader {
     #[default]
     Off,
     XForwardedFor,

@@ -6,7 +6,7 @@ use mqttkit_ws_transport::ws::{KeepAlive, PacketsPerFrame, WsLimits};
 use mqttkit_ws_transport::{AcceptOptions, Cidr, ForwardedHeader, ProxyProtocol};
 use tracing::{error, info, warn};
 
-use crate::file::{self, Demand, Forwarded, Listener, Scheme, Tls, is_set};
+use crate::file::{self, AddressHeader, Demand, Listener, Scheme, Tls, is_set};
 use crate::page;
 
 /// Those that are open, and the certificates that they show.
@@ -97,14 +97,12 @@ impl Listeners {
 
     /// Listeners with the same settings show the same certificate, which matters for one that is made here.
     fn certificate(&mut self, tls: &Tls) -> Result<&ReloadableTls, String> {
-        let index = match self.certificates.iter().position(|(known, _)| known == tls) {
-            Some(index) => index,
-            None => {
-                let made = ReloadableTls::new(server_tls(tls)?).map_err(|error| error.to_string())?;
-                self.certificates.push((tls.clone(), made));
-                self.certificates.len() - 1
-            }
-        };
+        let known = self.certificates.iter().position(|(known, _)| known == tls);
+        let index = known.unwrap_or(self.certificates.len());
+        if known.is_none() {
+            let made = ReloadableTls::new(server_tls(tls)?).map_err(|error| error.to_string())?;
+            self.certificates.push((tls.clone(), made));
+        }
         Ok(&self.certificates[index].1)
     }
 }
@@ -152,10 +150,10 @@ fn options(listener: &Listener, config: &Config) -> Result<AcceptOptions, String
         options = options.origins(&listener.origins);
     }
     options = match listener.client_address_from {
-        Forwarded::Off => options,
-        Forwarded::XForwardedFor => options.client_address_from(ForwardedHeader::XForwardedFor),
-        Forwarded::XRealIp => options.client_address_from(ForwardedHeader::XRealIp),
-        Forwarded::Forwarded => options.client_address_from(ForwardedHeader::Forwarded),
+        AddressHeader::Off => options,
+        AddressHeader::XForwardedFor => options.client_address_from(ForwardedHeader::XForwardedFor),
+        AddressHeader::XRealIp => options.client_address_from(ForwardedHeader::XRealIp),
+        AddressHeader::Forwarded => options.client_address_from(ForwardedHeader::Forwarded),
     };
     if let Some(limit) = listener.max_connections {
         options = options.max_connections(limit);
