@@ -17,10 +17,10 @@ use crate::config::Config;
 use crate::connection;
 use crate::events::{Events, NotConnected};
 use crate::house::{House, Member, Seat};
-use crate::journal::Journal;
 use crate::keeper;
 use crate::listener::{Listen, ListenError, Listening};
 use crate::local::{LocalClient, LocalError};
+use crate::log::Log;
 use crate::notify::{LOOK, Notify};
 use crate::policy::{Policy, Refusal};
 use crate::runtime::AnyRuntime;
@@ -65,7 +65,7 @@ pub(crate) struct Inner {
     keeper_runs: AtomicBool,
     signpost: Signpost,
     desk: Option<Desk>,
-    journal: Journal,
+    log: Log,
     traces: Traces,
 }
 
@@ -147,7 +147,7 @@ impl Builder {
             keeper_runs: AtomicBool::new(false),
             signpost: Signpost::new(),
             desk,
-            journal: Journal::default(),
+            log: Log::default(),
             traces: Traces::default(),
         };
         // What the restoring itself has changed.
@@ -405,8 +405,8 @@ impl Inner {
         &self.signpost
     }
 
-    pub(crate) fn journal(&self) -> &Journal {
-        &self.journal
+    pub(crate) fn log(&self) -> &Log {
+        &self.log
     }
 
     pub(crate) fn traces(&self) -> &Traces {
@@ -415,7 +415,7 @@ impl Inner {
 
     /// A connection came to nothing before there was anything of MQTT.
     pub(crate) fn refused(&self, address: Option<SocketAddr>, listener: Option<&str>, cause: NotConnected) {
-        self.journal.refused(self.now(), address, listener, &cause);
+        self.log.refused(self.now(), address, listener, &cause);
         self.with_state(|state| state.refused(address, None, || cause));
     }
 
@@ -451,7 +451,7 @@ impl Inner {
     /// Works on the state under its lock, then wakes whom that concerns. Nothing foreign runs under the lock.
     pub(crate) fn with_state<T>(&self, work: impl FnOnce(&mut State) -> T) -> T {
         scratch::bells(|bells| {
-            let (result, earlier, notes) = {
+            let (result, earlier, remarks) = {
                 let mut guarded = self.state.lock().unwrap_or_else(PoisonError::into_inner);
                 let result = work(&mut guarded.state);
                 if let Some(desk) = &self.desk
@@ -465,7 +465,7 @@ impl Inner {
                 if earlier {
                     guarded.alarm = next;
                 }
-                (result, earlier, guarded.state.take_notes())
+                (result, earlier, guarded.state.take_remarks())
             };
             for bell in bells.drain(..) {
                 bell.ring(LOOK);
@@ -476,8 +476,8 @@ impl Inner {
             if earlier {
                 self.keeper.ring(LOOK);
             }
-            if let Some(notes) = notes {
-                self.journal.say(self.now(), notes);
+            if let Some(remarks) = remarks {
+                self.log.say(self.now(), remarks);
             }
             result
         })

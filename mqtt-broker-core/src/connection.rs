@@ -17,7 +17,7 @@ use tracing::debug;
 
 use crate::broker::Inner;
 use crate::house::{Member, Seat};
-use crate::journal::{Ended, Journal};
+use crate::log::{Ended, Log};
 use crate::notify::{ABORT, LOOK, Notify, SHUT_DOWN};
 use crate::peer::{Asking, Peer, Turn};
 use crate::policy::Refusal;
@@ -213,7 +213,7 @@ impl<L: Link> Connection<L> {
         if self.peer.is_open() && !was_open {
             self.opened = Some(now);
             if let Some(client) = self.peer.client() {
-                Journal::connected(client);
+                Log::connected(client);
             }
             if self.traces_seen != 0 {
                 // It may be known by another identifier than it gave.
@@ -256,7 +256,7 @@ impl<L: Link> Connection<L> {
             closed,
             lasted: self.opened.map(|opened| now - opened),
         };
-        self.inner.journal().ended(now, &ended);
+        self.inner.log().ended(now, &ended);
     }
 
     fn client_id(&self) -> Option<&str> {

@@ -10,9 +10,9 @@ use std::task::{Context, Poll};
 use mqttkit_codec::{Closed, QoS, Str, TopicFilter, TopicName};
 use mqttkit_ws_transport::AcceptError;
 
-use crate::notes::Notes;
 use crate::notify::{LOOK, Notify};
 use crate::policy::Client;
+use crate::remarks::Remarks;
 use crate::store::StoreError;
 
 /// Something that happened.
@@ -201,7 +201,7 @@ pub(crate) struct Observers {
     list: Vec<Weak<Shared>>,
     messages: bool,
     /// What the log is told.
-    pub(crate) notes: Notes,
+    pub(crate) remarks: Remarks,
 }
 
 impl Observers {

@@ -96,15 +96,15 @@ mod config;
 mod connection;
 mod events;
 mod house;
-mod journal;
 mod keeper;
 mod listener;
 mod local;
+mod log;
 mod mount;
-mod notes;
 mod notify;
 mod peer;
 mod policy;
+mod remarks;
 mod runtime;
 mod scratch;
 #[cfg(test)]

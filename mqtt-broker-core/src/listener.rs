@@ -21,7 +21,7 @@ use crate::config::Config;
 use crate::connection;
 use crate::events::NotConnected;
 use crate::house::{Member, Seat};
-use crate::journal::Journal;
+use crate::log::Log;
 use crate::notify::{ABORT, Notify, SHUT_DOWN};
 
 /// Where to listen, and for what.
@@ -238,7 +238,7 @@ struct Stopped(Arc<str>);
 
 impl Drop for Stopped {
     fn drop(&mut self) {
-        Journal::stopped(&self.0);
+        Log::stopped(&self.0);
     }
 }
 
@@ -306,13 +306,13 @@ pub(crate) async fn accept<R: Runtime>(
             }
             Err(error) => match AcceptFault::of(&error) {
                 AcceptFault::Shortage => {
-                    Journal::accept_failed(&name, &error);
+                    Log::accept_failed(&name, &error);
                     if until_told(&notify, runtime.sleep(AcceptFault::PAUSE)).await.is_none() {
                         return;
                     }
                 }
                 AcceptFault::Listener => {
-                    Journal::listener_failed(&name, &error);
+                    Log::listener_failed(&name, &error);
                     return;
                 }
                 _ => debug!(%error, "a connection was gone before it was accepted"),

@@ -8,7 +8,7 @@ use mqttkit_codec::{Closed, Message, QoS, ReasonCode, Session as InFlight, Str, 
 use tracing::info;
 
 use crate::broker::Inner;
-use crate::journal::TRACE;
+use crate::log::TRACE;
 use crate::notify::Notify;
 use crate::state::{ClientKey, InFlightForGroups, Received};
 

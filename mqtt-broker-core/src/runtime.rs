@@ -9,8 +9,8 @@ use mqttkit_codec::Instant;
 use mqttkit_ws_transport::{Acceptor, ListenOptions, Listener, Runtime, Sleep};
 
 use crate::broker::Inner;
-use crate::journal::Journal;
 use crate::listener::{self, Listen, ListenError, Running, Signs};
+use crate::log::Log;
 use crate::policy::BoxFuture;
 
 /// A timer of whatever runtime.
@@ -70,7 +70,7 @@ impl<R: Runtime> AnyRuntime for R {
             let (listener, local) = open.await.map_err(|source| ListenError::Io { address, source })?;
             let member = inner.register(running.notify()).ok_or(ListenError::ShuttingDown)?;
             let name = named.unwrap_or_else(|| listener::url(scheme, local, &path));
-            Journal::listening(&name, local);
+            Log::listening(&name, local);
             let signs = Signs::put(inner.signpost(), scheme, tls, local.port(), &path);
             let accepting =
                 listener::accept(inner, runtime.clone(), listener, acceptor, running, member, signs, name);

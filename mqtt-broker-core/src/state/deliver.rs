@@ -13,8 +13,8 @@ use super::session::LinkStatus;
 use super::{ClientKey, State};
 use crate::events::DropCause;
 use crate::peer::{Step, Steps, waits_for};
-use crate::notes::Note as Remark;
 use crate::policy::unmounted_topic;
+use crate::remarks::Remark;
 use crate::store::StoreOp;
 
 /// How far [`State::drain`] came.
@@ -191,7 +191,7 @@ impl State {
         }
         if let Some(topic) = delivered {
             let (client_id, qos) = (session.client_id.clone(), message.qos);
-            self.observers.notes.add(Remark::Delivered { topic, client_id, qos });
+            self.observers.remarks.add(Remark::Delivered { topic, client_id, qos });
         }
         Next::Message(message, origin, note)
     }

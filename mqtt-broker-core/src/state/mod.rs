@@ -39,9 +39,9 @@ use self::sys::Sys;
 use self::timers::Timers;
 use crate::config::Config;
 use crate::events::{DropCause, Event, Events, NotConnected, Observers};
-use crate::notes::Notes;
 use crate::notify::Notify;
 use crate::policy::{Client, Refusal};
+use crate::remarks::Remarks;
 use crate::stats::{Dropped, Stats};
 use crate::trace::{self, TraceError};
 
@@ -102,7 +102,7 @@ impl Counters {
     fn lose(&mut self, observers: &mut Observers, client_id: &Str, cause: DropCause, count: u64) {
         if count > 0 {
             *self.dropped.counter(cause) += count;
-            observers.notes.dropped(client_id, cause, count);
+            observers.remarks.dropped(client_id, cause, count);
             observers.emit(|| Event::Dropped { client_id: client_id.clone(), cause, count });
         }
     }
@@ -228,9 +228,9 @@ impl State {
     }
 
     /// What is to be logged when the lock is open, if there is anything.
-    pub(crate) fn take_notes(&mut self) -> Option<Notes> {
-        let notes = &mut self.observers.notes;
-        if notes.is_empty() { None } else { Some(std::mem::take(notes)) }
+    pub(crate) fn take_remarks(&mut self) -> Option<Remarks> {
+        let remarks = &mut self.observers.remarks;
+        if remarks.is_empty() { None } else { Some(std::mem::take(remarks)) }
     }
 
     /// Logs what is published to this filter from now on. Returns whether that is new.

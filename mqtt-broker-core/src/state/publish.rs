@@ -11,8 +11,8 @@ use super::session::{LinkKind, Session};
 use super::{ClientKey, State};
 use crate::config::Overflow;
 use crate::events::{DropCause, Event};
+use crate::remarks::Remark;
 use crate::store::{DeliveryRecord, Retention, Source, StoreOp};
-use crate::notes::Note;
 
 /// One session that a publication is for, and how it gets it.
 #[derive(Debug)]
@@ -148,7 +148,7 @@ impl State {
 
     fn note_published(&mut self, from: Option<usize>, message: &Message) {
         let publisher = from.and_then(|slot| self.sessions.get(slot));
-        self.observers.notes.add(Note::Published {
+        self.observers.remarks.add(Remark::Published {
             topic: message.topic.detached(),
             from: publisher.map(|session| session.client_id.clone()),
             qos: message.qos,
@@ -251,9 +251,9 @@ impl State {
         self.counters.lose(&mut self.observers, &session.client_id, cause, count);
         if shared.traced {
             let (topic, client_id) = (shared.fresh.message.topic.detached(), session.client_id.clone());
-            self.observers.notes.add(match pushed {
-                Pushed::Queued | Pushed::Displaced(_) => Note::Queued { topic, client_id, qos },
-                Pushed::Dropped | Pushed::Overrun => Note::Lost { topic, client_id, cause },
+            self.observers.remarks.add(match pushed {
+                Pushed::Queued | Pushed::Displaced(_) => Remark::Queued { topic, client_id, qos },
+                Pushed::Dropped | Pushed::Overrun => Remark::Lost { topic, client_id, cause },
             });
         }
         match pushed {

@@ -6,8 +6,8 @@ use mqttkit_codec::{ReasonCode, RetainHandling, Subscription, TopicFilter};
 use tracing::level_filters::LevelFilter;
 
 use crate::events::Event;
+use crate::remarks::Remark;
 use crate::store::StoreOp;
-use crate::notes::Note;
 
 use super::outbox::Ids;
 use super::publish::levels;
@@ -31,7 +31,7 @@ impl State {
     /// For the log: how a subscription went, in the state or before it.
     pub(crate) fn note_subscription(&mut self, client: ClientKey, filter: &TopicFilter, reason: ReasonCode) {
         let Some(session) = self.sessions.get(client.slot) else { return };
-        self.observers.notes.add_at(LevelFilter::DEBUG, || Note::Subscribed {
+        self.observers.remarks.add_at(LevelFilter::DEBUG, || Remark::Subscribed {
             client_id: session.client_id.clone(),
             filter: filter.detached(),
             reason,
@@ -105,7 +105,7 @@ impl State {
             return ReasonCode::UnspecifiedError;
         }
         let session = &mut self.sessions[client.slot];
-        self.observers.notes.add_at(LevelFilter::DEBUG, || Note::Unsubscribed {
+        self.observers.remarks.add_at(LevelFilter::DEBUG, || Remark::Unsubscribed {
             client_id: session.client_id.clone(),
             filter: filter.detached(),
         });

@@ -8,7 +8,7 @@ use tracing::info;
 
 use super::Traces;
 use super::summary::Summary;
-use crate::journal::TRACE;
+use crate::log::TRACE;
 
 /// The packets of one connection.
 #[derive(Debug)]

@@ -1,4 +1,4 @@
-//! `Notes`: what happens under the lock and is to be logged when it is open again.
+//! `Remarks`: what happens under the lock and is to be logged when it is open again.
 
 use mqttkit_codec::{QoS, ReasonCode, Str, TopicFilter, TopicName};
 use tracing::level_filters::LevelFilter;
@@ -7,8 +7,8 @@ use crate::events::DropCause;
 
 /// Bounded: what does not fit is counted.
 #[derive(Debug, Default)]
-pub(crate) struct Notes {
-    pub(crate) list: Vec<Note>,
+pub(crate) struct Remarks {
+    pub(crate) list: Vec<Remark>,
     pub(crate) left_out: u64,
     /// As many as were dropped, in the order of [`DropCause::ALL`].
     pub(crate) dropped: [u64; DropCause::ALL.len()],
@@ -18,7 +18,7 @@ pub(crate) struct Notes {
 
 /// Something that is logged in detail, because of the level or because somebody traces it.
 #[derive(Debug)]
-pub(crate) enum Note {
+pub(crate) enum Remark {
     Subscribed { client_id: Str, filter: TopicFilter, reason: ReasonCode },
     Unsubscribed { client_id: Str, filter: TopicFilter },
     Published { topic: TopicName, from: Option<Str>, qos: QoS, retain: bool, size: usize, receivers: usize },
@@ -30,23 +30,23 @@ pub(crate) enum Note {
 /// How many are kept until the lock is open.
 const MOST: usize = 1_024;
 
-impl Notes {
+impl Remarks {
     pub(crate) fn is_empty(&self) -> bool {
         self.list.is_empty() && self.loser.is_none()
     }
 
-    pub(crate) fn add(&mut self, note: Note) {
+    pub(crate) fn add(&mut self, remark: Remark) {
         if self.list.len() < MOST {
-            self.list.push(note);
+            self.list.push(remark);
         } else {
             self.left_out += 1;
         }
     }
 
-    /// Makes the note if anybody listens to this level at all, which costs a look at one atomic number.
-    pub(crate) fn add_at(&mut self, level: LevelFilter, note: impl FnOnce() -> Note) {
+    /// Makes the remark if anybody listens to this level at all, which costs a look at one atomic number.
+    pub(crate) fn add_at(&mut self, level: LevelFilter, remark: impl FnOnce() -> Remark) {
         if LevelFilter::current() >= level {
-            self.add(note());
+            self.add(remark());
         }
     }
 

@@ -1,4 +1,4 @@
-//! `Journal`: what the broker says to `tracing`. All of it is said here, none of it under the lock of the state.
+//! `Log`: what the broker says to `tracing`. All of it is said here, none of it under the lock of the state.
 //!
 //! What a stranger can cause at will is said a few times a second and no more; how often it was left out is said with
 //! the next one. Text of clients goes out as values of fields, which subscribers quote.
@@ -13,8 +13,8 @@ use mqttkit_ws_transport::PeerInfo;
 use tracing::{debug, error, info, warn};
 
 use crate::events::{DropCause, NotConnected};
-use crate::notes::{Note, Notes};
 use crate::policy::Client;
+use crate::remarks::{Remark, Remarks};
 
 /// The targets of the broker's events; they stand in the documentation of the crate.
 const CLIENT: &str = "mqttkit_broker_core::client";
@@ -27,7 +27,7 @@ pub(crate) const TRACE: &str = "mqttkit_broker_core::trace";
 
 /// What was said last, where that is to be said seldom.
 #[derive(Debug, Default)]
-pub(crate) struct Journal {
+pub(crate) struct Log {
     refused: Limiter,
     violations: Limiter,
     dropped: [Limiter; DropCause::ALL.len()],
@@ -42,7 +42,7 @@ pub(crate) struct Ended<'a> {
     pub(crate) lasted: Option<Duration>,
 }
 
-impl Journal {
+impl Log {
     pub(crate) fn connected(client: &Client) {
         let peer = client.peer();
         info!(
@@ -133,21 +133,21 @@ impl Journal {
     }
 
     /// What happened under the lock.
-    pub(crate) fn say(&self, now: Instant, notes: Notes) {
+    pub(crate) fn say(&self, now: Instant, remarks: Remarks) {
         for (index, &cause) in DropCause::ALL.iter().enumerate() {
-            let count = notes.dropped[index];
+            let count = remarks.dropped[index];
             if count > 0
                 && let Some(earlier) = self.dropped[index].admit_one_a_second(now, count)
             {
-                let client = notes.loser.as_ref().map(Str::as_str);
+                let client = remarks.loser.as_ref().map(Str::as_str);
                 warn!(target: DROPPED, client, cause = ?cause, count = earlier + count, "messages dropped");
             }
         }
-        for note in notes.list {
-            say(&note);
+        for remark in remarks.list {
+            say(&remark);
         }
-        if notes.left_out > 0 {
-            info!(target: TRACE, left_out = notes.left_out, "more than is logged at a time");
+        if remarks.left_out > 0 {
+            info!(target: TRACE, left_out = remarks.left_out, "more than is logged at a time");
         }
     }
 
@@ -170,31 +170,31 @@ impl Journal {
     }
 }
 
-fn say(note: &Note) {
-    match note {
-        Note::Subscribed { client_id, filter, reason } if reason.is_error() => {
+fn say(remark: &Remark) {
+    match remark {
+        Remark::Subscribed { client_id, filter, reason } if reason.is_error() => {
             debug!(target: SUBSCRIPTION, client = client_id.as_str(), filter = filter.as_str(), reason = reason.as_u8(),
                 "subscription refused");
         }
-        Note::Subscribed { client_id, filter, reason } => {
+        Remark::Subscribed { client_id, filter, reason } => {
             debug!(target: SUBSCRIPTION, client = client_id.as_str(), filter = filter.as_str(), qos = reason.as_u8(),
                 "subscribed");
         }
-        Note::Unsubscribed { client_id, filter } => {
+        Remark::Unsubscribed { client_id, filter } => {
             debug!(target: SUBSCRIPTION, client = client_id.as_str(), filter = filter.as_str(), "unsubscribed");
         }
-        Note::Published { topic, from, qos, retain, size, receivers } => {
+        Remark::Published { topic, from, qos, retain, size, receivers } => {
             let publisher = from.as_ref().map(Str::as_str);
             info!(target: TRACE, topic = topic.as_str(), publisher, qos = *qos as u8, retain, size, receivers,
                 "published");
         }
-        Note::Queued { topic, client_id, qos } => {
+        Remark::Queued { topic, client_id, qos } => {
             info!(target: TRACE, topic = topic.as_str(), client = client_id.as_str(), qos = *qos as u8, "queued");
         }
-        Note::Lost { topic, client_id, cause } => {
+        Remark::Lost { topic, client_id, cause } => {
             info!(target: TRACE, topic = topic.as_str(), client = client_id.as_str(), cause = ?cause, "dropped");
         }
-        Note::Delivered { topic, client_id, qos } => {
+        Remark::Delivered { topic, client_id, qos } => {
             info!(target: TRACE, topic = topic.as_str(), client = client_id.as_str(), qos = *qos as u8, "delivered");
         }
     }
