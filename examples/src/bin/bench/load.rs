@@ -1,6 +1,7 @@
 //! As many messages as the broker delivers: the loop of every scenario that knows no other pace.
 
 use std::error::Error;
+use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use clap::Args;
@@ -30,7 +31,7 @@ pub(crate) struct LoadOptions {
     #[arg(short, long, value_name = "SECONDS", default_value_t = 3.0, global = true)]
     pub(crate) duration: f64,
     /// Messages of one publisher, or of all that share their subscribers, that may be under way. Default: 1,024, or
-    /// less where they are large or the subscribers many, or twice as many where there are many publishers.
+    /// less where they are large or their receivers many, or twice as many where there are many publishers.
     #[arg(short, long, value_name = "MESSAGES", global = true)]
     pub(crate) window: Option<u64>,
     /// Messages in one write. Default: a quarter of the window, at most 128, or 32 where many publish.
@@ -50,7 +51,11 @@ const TURN: Duration = Duration::from_millis(100);
 /// The most bytes under way to one subscriber, and to all.
 const WINDOW_BYTES: u64 = 1 << 20;
 const TOTAL_BYTES: u64 = 64 << 20;
+/// The most messages under way in one flow, and in all.
 const WINDOW: u64 = 1024;
+const TOTAL: u64 = 16 << 10;
+/// The most messages of one publisher without their last acknowledgement: some brokers search them one by one.
+const UNACKED: u64 = 256;
 /// About what a message is longer than its payload.
 const OVERHEAD: u64 = 32;
 
@@ -59,10 +64,22 @@ impl LoadOptions {
     pub(crate) fn window_and_batch(&self, flows: usize, subscribers: usize, publishers: usize) -> (u64, u64) {
         let bytes = self.size as u64 + OVERHEAD;
         let (most, batch) = if publishers == 1 { (WINDOW, 128) } else { (WINDOW * 2, 32) };
-        let default =
-            most.min(WINDOW_BYTES / bytes).min(TOTAL_BYTES / bytes / (flows * subscribers).max(1) as u64);
+        let receivers = (flows * subscribers).max(1) as u64;
+        let default = most
+            .min(TOTAL / flows.max(1) as u64)
+            .min(WINDOW_BYTES / bytes)
+            .min(TOTAL_BYTES / bytes / receivers);
         let window = self.window.unwrap_or(default).max(1);
         (window, self.batch.unwrap_or(batch.min(window / 4)).clamp(1, window))
+    }
+
+    /// The messages in a write, as far as these publishers may send so many without an acknowledgement.
+    pub(crate) fn acknowledged_batch(&self, batch: u64, world: &World, publishers: Range<usize>) -> u64 {
+        if self.qos == QoS::AtMostOnce {
+            return batch;
+        }
+        let limits = publishers.map(|conn| world.conn(conn).receive_maximum().into());
+        batch.min(limits.min().unwrap_or(UNACKED).min(UNACKED).div_ceil(2))
     }
 
     pub(crate) fn kind(&self, target: &Target) -> Kind {
@@ -98,7 +115,7 @@ pub(crate) struct Publisher {
 
 impl Publisher {
     pub(crate) fn new(world: &World, conn: usize, batches: Vec<Batch>) -> Self {
-        let limit = world.conn(conn).receive_maximum().into();
+        let limit = UNACKED.min(world.conn(conn).receive_maximum().into());
         Self { conn, batches, next_batch: 0, next_id: 1, unacked: 0, limit }
     }
 }

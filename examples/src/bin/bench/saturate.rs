@@ -2,8 +2,6 @@
 
 use std::error::Error;
 
-use mqttkit_codec::QoS;
-
 use crate::batch::{self, Batch};
 use crate::flow::Flow;
 use crate::load::{Group, Load, LoadOptions, Publisher};
@@ -90,7 +88,7 @@ fn prepare(
 ) -> Result<Load, Box<dyn Error>> {
     let target = world.target().clone();
     let (groups, publishers, subscribers) = shape.groups();
-    let (window, mut batch) = options.window_and_batch(groups, subscribers, publishers);
+    let (window, batch) = options.window_and_batch(groups, subscribers, publishers);
 
     // Subscribers first: nothing may be published that nobody hears.
     let subscribing = world.open(groups * subscribers, progress)?;
@@ -101,10 +99,7 @@ fn prepare(
     }
     world.subscribe(packets, progress)?;
     let publishing = world.open(groups * publishers, progress)?;
-    if options.qos > QoS::AtMostOnce {
-        let limit = publishing.clone().map(|conn| world.conn(conn).receive_maximum()).min();
-        batch = batch.min(u64::from(limit.unwrap_or(u16::MAX)).div_ceil(2));
-    }
+    let batch = options.acknowledged_batch(batch, world, publishing.clone());
     report.setting("window", window);
     report.setting("batch", batch);
 

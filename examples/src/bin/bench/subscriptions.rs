@@ -4,7 +4,6 @@ use std::error::Error;
 use std::time::{Duration, Instant};
 
 use clap::Args;
-use mqttkit_codec::QoS;
 
 use crate::batch::{self, Batch};
 use crate::flow::Flow;
@@ -84,11 +83,8 @@ pub(crate) fn run(
     }
 
     let publishing = world.open(many.publishers, &mut progress)?;
-    let (window, mut count) = options.window_and_batch(1, 1, many.publishers);
-    if options.qos > QoS::AtMostOnce {
-        let limit = publishing.clone().map(|conn| world.conn(conn).receive_maximum()).min();
-        count = count.min(u64::from(limit.unwrap_or(u16::MAX)).div_ceil(2));
-    }
+    let (window, count) = options.window_and_batch(1, 1, many.publishers);
+    let count = options.acknowledged_batch(count, world, publishing.clone());
     report.setting("window", window);
     report.setting("batch", count);
     let mut publishers = Vec::new();
