@@ -182,7 +182,8 @@ impl Broker {
             };
             let notify = Arc::new(Notify::default());
             let member = inner.register(Arc::clone(&notify)).ok_or(ServeError::ShuttingDown)?;
-            Ok(connection::run(inner, link, peer, notify, seat, member).await)
+            // Boxed, or this future would hold the link twice.
+            Ok(Box::pin(connection::run(inner, link, peer, notify, seat, member)).await)
         }
     }
 

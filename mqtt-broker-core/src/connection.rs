@@ -26,14 +26,16 @@ use crate::scratch;
 use crate::trace::Tap;
 
 /// Serves one client until its connection ends.
-pub(crate) async fn run<L: Link>(
+///
+/// The future is what an idle client costs most: it is no `async fn`, which would hold its arguments twice.
+pub(crate) fn run<L: Link>(
     inner: Arc<Inner>,
     link: L,
     info: PeerInfo,
     notify: Arc<Notify>,
     seat: Seat,
     member: Member,
-) -> Closed {
+) -> impl Future<Output = Closed> + Send + use<L> {
     inner.start_keeper();
     let now = inner.now();
     let peer = Peer::new(
@@ -62,12 +64,14 @@ pub(crate) async fn run<L: Link>(
         traces_seen: 0,
         tap: None,
     };
-    poll_fn(|cx| connection.poll(cx)).await;
-    let closed = connection.peer.closed().cloned().unwrap_or(Closed::Transport);
-    connection.log_end(&closed);
-    connection.say_goodbye(&closed).await;
-    drop((member, seat));
-    closed
+    async move {
+        poll_fn(|cx| connection.poll(cx)).await;
+        let closed = connection.peer.closed().cloned().unwrap_or(Closed::Transport);
+        connection.log_end(&closed);
+        Box::pin(connection.say_goodbye(&closed)).await;
+        drop((member, seat));
+        closed
+    }
 }
 
 struct Connection<L: Link> {

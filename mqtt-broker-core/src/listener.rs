@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 use std::task::Poll;
 
+use futures_util::FutureExt;
 use futures_util::task::AtomicWaker;
 use mqttkit_ws_transport::ws::WsLimits;
 use mqttkit_ws_transport::{
@@ -301,7 +302,8 @@ pub(crate) async fn accept<R: Runtime>(
                 }
                 shaking.push_back(Arc::downgrade(&leave));
                 let (inner, acceptor, name) = (Arc::clone(&inner), acceptor.clone(), Arc::clone(&name));
-                let hands = shake_hands(inner, acceptor, stream, address, seat, pass, leave, name);
+                let hands =
+                    shake_hands(inner, runtime.clone(), acceptor, stream, address, seat, pass, leave, name);
                 Runtime::spawn(&runtime, hands);
             }
             Err(error) => match AcceptFault::of(&error) {
@@ -335,6 +337,7 @@ fn make_room(shaking: &mut VecDeque<Weak<Notify>>) {
 #[allow(clippy::too_many_arguments, reason = "it takes over everything that the connection is")]
 async fn shake_hands<R: Runtime>(
     inner: Arc<Inner>,
+    runtime: R,
     acceptor: Acceptor<R>,
     stream: R::Stream,
     address: SocketAddr,
@@ -351,7 +354,9 @@ async fn shake_hands<R: Runtime>(
     match accepted {
         Some(Ok(Accepted::Link(link, mut info))) => {
             info.listener = Some(name);
-            connection::run(inner, link, info, notify, seat, member).await;
+            // A task of its own, without the memory that the handshake needed.
+            let served = connection::run(inner, link, info, notify, seat, member).map(drop);
+            Runtime::spawn(&runtime, served);
         }
         Some(Err(error)) => {
             inner.refused(Some(address), Some(&name), NotConnected::Handshake(Arc::new(error)));

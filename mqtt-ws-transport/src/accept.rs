@@ -108,7 +108,6 @@ impl Layers {
 /// What became of a socket.
 #[derive(Debug)]
 #[non_exhaustive]
-#[expect(clippy::large_enum_variant, reason = "made once per connection and taken apart at once")]
 pub enum Accepted<S> {
     /// A client that speaks MQTT from here on.
     Link(ServerLink<S>, PeerInfo),

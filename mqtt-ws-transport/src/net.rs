@@ -25,14 +25,10 @@ pub type ClientLink<R> = NetLink<<R as crate::Runtime>::Stream>;
 /// What an [`Acceptor`](crate::Acceptor) makes of the socket `S`.
 pub type ServerLink<S> = NetLink<S>;
 
-#[expect(
-    clippy::large_enum_variant,
-    reason = "a WebSocket has 300 bytes more than a socket; boxing costs more than it saves"
-)]
+// What a WebSocket or a TLS session has beyond the socket plain connections shall not pay for.
 enum Inner<S> {
     Tcp(StreamLink<Replay<S>>),
-    Ws(WsLink<Replay<S>>),
-    // A TLS session has over a kilobyte of state, which plain connections shall not pay for.
+    Ws(Box<WsLink<Replay<S>>>),
     #[cfg(feature = "tls")]
     Tls(Box<StreamLink<Sealed<S>>>),
     #[cfg(feature = "tls")]
@@ -63,7 +59,7 @@ impl<S: ByteStream> NetLink<S> {
     }
 
     pub(crate) fn ws(link: WsLink<Replay<S>>) -> Self {
-        Self(Inner::Ws(link), None)
+        Self(Inner::Ws(Box::new(link)), None)
     }
 
     #[cfg(feature = "tls")]
