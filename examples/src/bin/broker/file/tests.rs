@@ -32,7 +32,10 @@ fn the_example_has_every_key_there_is() {
     let everything =
         File { listener: Some(vec![Listener::new(Scheme::Ws, Bind::any(8083))]), ..File::default() };
     let example: Table = toml::from_str(EXAMPLE).unwrap();
-    assert_eq!(sorted_keys(&example), sorted_keys(&Table::try_from(everything).unwrap()));
+    let (shown, known) = (sorted_keys(&example), sorted_keys(&Table::try_from(everything).unwrap()));
+    let missing: Vec<_> = known.iter().filter(|key| !shown.contains(key)).collect();
+    assert!(missing.is_empty(), "examples/broker.toml lacks {missing:?}");
+    assert_eq!(shown, known);
 }
 
 #[test]
