@@ -1,5 +1,6 @@
 //! `Client`: the handle, cheap to clone, through which everything is asked for.
 
+use crate::authentication::AuthenticationError;
 use crate::delivery::{Delivery, WhenFull};
 use crate::error::{DisconnectError, Leftover, PublishError, SubscribeError};
 use crate::event::Events;
@@ -332,6 +333,22 @@ impl Client {
     /// It does nothing while an attempt is made, and after the end: clone the [`Options`] to begin again then.
     pub fn reconnect(&self) {
         self.inner.shared.outbox.reconnect();
+    }
+
+    /// Authenticates again, without interrupting anything, and waits for the outcome; for what has an end, such as a
+    /// token. Whoever asks while that is going on gets the same outcome. MQTT 5.0 with
+    /// [`Options::authenticator`](crate::Options::authenticator) only.
+    ///
+    /// It takes no longer than the connect timeout. When it fails the connection ends, and is made anew.
+    ///
+    /// Not quite cancel-safe: once called it takes its course, even if this future is dropped.
+    pub async fn reauthenticate(&self) -> Result<(), AuthenticationError> {
+        let (asker, outcome) = promise();
+        if !self.inner.shared.again.ask(asker) {
+            return Err(AuthenticationError::NotConnected);
+        }
+        self.inner.shared.outbox.wake_driver();
+        outcome.await.unwrap_or(Err(AuthenticationError::ConnectionEnded))
     }
 
     /// A stream of what happens to the connection. The first one taken starts with the first event there was.

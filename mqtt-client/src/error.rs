@@ -1,5 +1,6 @@
 //! What can go wrong, one type per question: connecting, an established connection, a message, a subscription.
 
+use crate::authentication::AuthenticationError;
 use mqttkit_codec::{
     ConnAck, Disconnect, EncodeError, ProtocolError, QoS, ReasonCode, TextError, TopicError,
 };
@@ -33,6 +34,9 @@ pub enum ConnectError {
     /// The connection ended before CONNACK.
     #[error("the connection ended before the server's answer: {0}")]
     Disconnected(DisconnectCause),
+    /// The enhanced authentication failed at this side: the server could not prove what it should, perhaps.
+    #[error(transparent)]
+    Authentication(AuthenticationError),
     /// A [`Connector`](crate::Connector) of your own failed.
     #[error("cannot connect: {0}")]
     Custom(Box<dyn std::error::Error + Send + Sync>),
@@ -109,6 +113,9 @@ pub enum OptionsError {
     /// The topic of the will.
     #[error("topic of the will: {0}")]
     WillTopic(TopicError),
+    /// There is an authenticator, and the version is not 5.0.
+    #[error("enhanced authentication is for MQTT 5.0 only")]
+    AuthenticationVersion,
     /// The options do not go together.
     #[error(transparent)]
     Connect(EncodeError),
@@ -137,6 +144,9 @@ pub enum DisconnectCause {
     /// the server, takes none. See [`Options::receive_buffer`](crate::Options::receive_buffer).
     #[error("more messages arrived than can be held")]
     Overrun,
+    /// To authenticate again failed at this side.
+    #[error(transparent)]
+    Authentication(AuthenticationError),
     /// This side closed, for this reason.
     #[error("closed by this side: {0}")]
     Local(ReasonCode),

@@ -45,6 +45,12 @@
 //!   error. What a reconnect resumed, sent again or found lost is in the [`Continuity`] report.
 //! * **Cancel-safety.** Every async function says what a dropped future leaves behind.
 //!
+//! # Who connects
+//!
+//! User name and password, or a token, are [options](Options::user_name), and fresh ones for each connection come from
+//! a [recipe](Options::recipe). The [`authentication`] in rounds of MQTT 5.0 takes an
+//! [`Authenticator`](authentication::Authenticator); SCRAM-SHA-256 is there with the feature `scram`.
+//!
 //! # Runtimes
 //!
 //! Nothing here names a runtime but [`Options::connect`] and [`Options::connect_in_background`], which are for tokio
@@ -54,11 +60,12 @@
 //! # Features
 //!
 //! `tokio`, `aws-lc-rs` and `platform-verifier` are on by default. `ring` instead of `aws-lc-rs`, `webpki-roots` instead
-//! of `platform-verifier`: see [`transport`].
+//! of `platform-verifier`: see [`transport`]. `scram` is SCRAM-SHA-256.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod acknowledgement;
 mod alarm;
+pub mod authentication;
 mod client;
 mod connector;
 mod continuity;

@@ -1,5 +1,6 @@
 //! `Options`: everything that can be said about a client before it connects.
 
+use crate::authentication::{Authenticator, Method};
 use crate::client::{Client, Defaults};
 use crate::connector::{Attempt, Connector, Recipe};
 use crate::delivery::Delivery;
@@ -56,6 +57,7 @@ pub struct Options {
     codec: ClientConfig,
     transport: ConnectOptions,
     recipe: Option<Recipe>,
+    authentication: Option<Method>,
     connect_timeout: Duration,
     reconnect: ReconnectPolicy,
     send_queue: Load,
@@ -84,6 +86,7 @@ pub struct Parts<R: Runtime, C: Connector> {
 pub(crate) struct Settings {
     pub(crate) connect: Connect,
     pub(crate) codec: ClientConfig,
+    pub(crate) authentication: Option<Method>,
     pub(crate) connect_timeout: Duration,
     pub(crate) reconnect: ReconnectPolicy,
     pub(crate) receive_buffer: Load,
@@ -140,6 +143,7 @@ impl Options {
             codec,
             transport: ConnectOptions::new(),
             recipe: None,
+            authentication: None,
             connect_timeout: 30 * SECOND,
             reconnect: ReconnectPolicy::default(),
             send_queue: Load { entries: 1000, bytes: 32 * MIB },
@@ -225,6 +229,14 @@ impl Options {
             Ok(password) => self.connect.password = Some(password),
             Err(error) => self.invalid("password", error),
         }
+        self
+    }
+
+    /// How to authenticate in rounds, MQTT 5.0: SCRAM, tokens, Kerberos. Default not at all.
+    ///
+    /// It wins over an authentication method among the [`properties`](Self::properties).
+    pub fn authenticator(mut self, authenticator: impl Authenticator) -> Self {
+        self.authentication = Some(Method::new(authenticator));
         self
     }
 
@@ -519,7 +531,7 @@ impl Options {
     /// Like [`build`](Self::build), over a transport of your own. The URL, the recipe and the options of
     /// the transport are not used then.
     pub fn connect_with<R: Runtime, C: Connector>(
-        self,
+        mut self,
         runtime: &R,
         connector: C,
     ) -> Result<Parts<R, C>, OptionsError> {
@@ -528,6 +540,15 @@ impl Options {
             Some(Invalid::WillTopic(error)) => return Err(OptionsError::WillTopic(error)),
             Some(Invalid::Server(error)) => return Err(OptionsError::Url(error)),
             None => {}
+        }
+        if let Some(method) = &self.authentication {
+            if self.connect.version != Version::V5 {
+                return Err(OptionsError::AuthenticationVersion);
+            }
+            let method = Str::try_from(method.name());
+            let method =
+                method.map_err(|error| OptionsError::Text { option: "authentication method", error })?;
+            self.connect.properties = self.connect.properties.with_authentication_method(&method);
         }
         // Finds what cannot be encoded now, and not at the first attempt.
         ClientConnection::new(self.codec.clone(), self.connect.clone(), Session::new(), Instant::ZERO)
@@ -551,6 +572,7 @@ impl Options {
         let settings = Settings {
             connect: self.connect,
             codec: self.codec,
+            authentication: self.authentication,
             connect_timeout: self.connect_timeout,
             reconnect: self.reconnect,
             receive_buffer: self.receive_buffer,

@@ -1,14 +1,16 @@
 //! What the handles, the streams and the driver have in common.
 
 use crate::alarm::Alarms;
+use crate::authentication::AuthenticationError;
 use crate::event::EventHub;
 use crate::inbox::Inbox;
 use crate::metrics::{Counters, Metrics};
 use crate::outbox::{Load, Outbox};
 use crate::packets::PacketHub;
+use crate::promise::Resolver;
 use mqttkit_codec::{ConnAck, Instant, Str};
 use std::fmt;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Each part has a lock of its own, held for a few instructions and never while another is taken.
@@ -23,7 +25,53 @@ pub(crate) struct Shared {
     pub(crate) counters: Counters,
     clock: Clock,
     streams: AtomicU64,
+    pub(crate) again: Again,
     status: Mutex<Status>,
+}
+
+/// Who wants to authenticate again.
+#[derive(Debug)]
+pub(crate) struct Again {
+    /// Looked at in every turn of the driver, so that the lock is not.
+    asked: AtomicBool,
+    /// `None` when the driver has ended.
+    askers: Mutex<Option<Vec<Asker>>>,
+}
+
+/// Told how an authentication went.
+pub(crate) type Asker = Resolver<Result<(), AuthenticationError>>;
+
+impl Default for Again {
+    fn default() -> Self {
+        Self { asked: AtomicBool::new(false), askers: Mutex::new(Some(Vec::new())) }
+    }
+}
+
+impl Again {
+    /// Returns whether there is a driver to hear it.
+    pub(crate) fn ask(&self, asker: Asker) -> bool {
+        let mut askers = self.lock();
+        let Some(askers) = &mut *askers else { return false };
+        askers.push(asker);
+        self.asked.store(true, Ordering::Release);
+        true
+    }
+
+    pub(crate) fn take(&self) -> Vec<Asker> {
+        if !self.asked.load(Ordering::Relaxed) || !self.asked.swap(false, Ordering::Acquire) {
+            return Vec::new();
+        }
+        self.lock().as_mut().map(std::mem::take).unwrap_or_default()
+    }
+
+    /// Nobody hears it any more.
+    pub(crate) fn end(&self) {
+        drop(self.lock().take());
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Vec<Asker>>> {
+        self.askers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// Where the connection stands.
@@ -61,6 +109,7 @@ impl Shared {
             counters: Counters::default(),
             clock,
             streams: AtomicU64::new(0),
+            again: Again::default(),
             status: Mutex::new(Status { connected: false, client_id, connack: None }),
         }
     }

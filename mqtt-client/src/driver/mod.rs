@@ -13,6 +13,7 @@
 //! flushes once, reads and handles what there is. There is one timer, set to the earliest of all deadlines. The locks it
 //! shares with the handles are held for a few instructions and never across an await.
 
+mod authentication;
 mod in_flight;
 mod intake;
 mod online;
@@ -20,6 +21,7 @@ mod router;
 mod tap;
 mod work;
 
+use crate::authentication::{AuthenticationError, Occasion, Running};
 use crate::connector::{Connector, Credentials, Failure, Opened};
 use crate::error::{ConnectError, DisconnectCause, Leftover, OptionsError};
 use crate::event::Event;
@@ -28,6 +30,8 @@ use crate::outbox::{Budget, Control, Stop};
 use crate::promise::Resolver;
 use crate::reconnect::Trouble;
 use crate::shared::Shared;
+use authentication::{Authentication, data_property};
+use bytes::Bytes;
 use intake::Intake;
 use mqttkit_codec::{
     Binary, ClientConnection, Disconnect, Instant, ReasonCode, Session, Str, TextError, Version,
@@ -102,7 +106,10 @@ enum State<L> {
     Done,
 }
 
-type Opening<L> = Pin<Box<dyn Future<Output = Result<Opened<L>, ConnectError>> + Send>>;
+type Opening<L> = Pin<Box<dyn Future<Output = Result<(Opened<L>, Option<Begun>), ConnectError>> + Send>>;
+
+/// An enhanced authentication, and what CONNECT says for it.
+type Begun = (Bytes, Running);
 
 /// The client is to end.
 struct Stopping {
@@ -204,14 +211,15 @@ impl<R: Runtime, C: Connector> Driver<R, C> {
         let next_alarm = self.work.shared.alarms.fire(now);
         self.wake_at = next_alarm.into_iter().chain(control.next_expiry).min();
         self.note(now, control);
+        self.authenticate_again(now);
         match &mut self.state {
             State::Start => self.open(now),
             State::Opening { link, begun } => {
                 let deadline = *begun + self.settings.connect_timeout + GRACE;
                 match link.as_mut().poll(cx) {
-                    Poll::Ready(Ok(opened)) => {
+                    Poll::Ready(Ok((opened, authentication))) => {
                         let begun = *begun;
-                        self.greet(now, begun, opened)
+                        self.greet(now, begun, opened, authentication)
                     }
                     Poll::Ready(Err(error)) => self.attempt_failed(now, error),
                     Poll::Pending if now >= deadline => {
@@ -249,13 +257,26 @@ impl<R: Runtime, C: Connector> Driver<R, C> {
         self.work.shared.counters.attempts.add(1);
         self.tell(&Event::Connecting { number: self.attempts });
         let timeout = self.settings.connect_timeout;
-        let link = Box::pin(self.connector.attempt(self.attempts, self.last_failure.take(), timeout));
-        self.state = State::Opening { link, begun: now };
+        let link = self.connector.attempt(self.attempts, self.last_failure.take(), timeout);
+        let running = self.settings.authentication.as_ref().map(|method| method.begin(Occasion::Connect));
+        let opening = Box::pin(async move {
+            let opened = link.await?;
+            let Some(running) = running else { return Ok((opened, None)) };
+            let begun = running.first().await.map_err(ConnectError::Authentication)?;
+            Ok((opened, Some(begun)))
+        });
+        self.state = State::Opening { link: opening, begun: now };
         Step::Again
     }
 
     /// The transport is open: sends CONNECT.
-    fn greet(&mut self, now: Instant, begun: Instant, opened: Opened<C::Link>) -> Step {
+    fn greet(
+        &mut self,
+        now: Instant,
+        begun: Instant,
+        opened: Opened<C::Link>,
+        authentication: Option<Begun>,
+    ) -> Step {
         let Opened { link, credentials } = opened;
         let mut connect = self.settings.connect.clone();
         // A server of MQTT 3 cannot say how much it takes.
@@ -279,13 +300,28 @@ impl<R: Runtime, C: Connector> Driver<R, C> {
             connect.clean_start = false;
         }
         let clean_start = connect.clean_start;
+        let deadline = begun + self.settings.connect_timeout;
+        let authentication = match (authentication, self.settings.authentication.clone()) {
+            (Some((data, running)), Some(method)) => {
+                match data_property(data) {
+                    Ok(Some(data)) => {
+                        connect.properties = connect.properties.with_authentication_data(&data);
+                    }
+                    Ok(None) => {}
+                    Err(error) => return self.attempt_failed(now, ConnectError::Authentication(error)),
+                }
+                Some(Authentication::new(method, running, deadline, self.settings.connect_timeout))
+            }
+            _ => None,
+        };
         let mut config = self.settings.codec.clone();
-        config.connect_timeout = (begun + self.settings.connect_timeout) - now;
+        config.connect_timeout = deadline - now;
         let session = std::mem::take(&mut self.session);
         let written = self.work.shared.counters.bytes_sent();
         match ClientConnection::new(config, connect, session, now) {
             Ok(connection) => {
-                self.state = State::Online(Box::new(Online::new(link, connection, clean_start, written)));
+                let online = Online::new(link, connection, clean_start, written, authentication);
+                self.state = State::Online(Box::new(online));
                 Step::Again
             }
             Err(error) => self.attempt_failed(now, OptionsError::Connect(error).into()),
@@ -403,6 +439,25 @@ impl<R: Runtime, C: Connector> Driver<R, C> {
 
     // ---- connected
 
+    /// Somebody asks for another authentication.
+    fn authenticate_again(&mut self, now: Instant) {
+        let askers = self.work.shared.again.take();
+        if askers.is_empty() {
+            return;
+        }
+        let refusal = match &mut self.state {
+            State::Online(online) if online.is_established() => match online.authentication() {
+                Some(authentication) => return authentication.again(now, askers),
+                None => AuthenticationError::NotSet,
+            },
+            _ if self.settings.authentication.is_none() => AuthenticationError::NotSet,
+            _ => AuthenticationError::NotConnected,
+        };
+        for asker in askers {
+            asker.resolve(Err(refusal.clone()));
+        }
+    }
+
     fn online(&mut self, cx: &mut Context<'_>, now: Instant) -> Step {
         let State::Online(online) = &mut self.state else { return Step::Again };
         if let Some(stopping) = &self.stopping {
@@ -443,6 +498,9 @@ impl<R: Runtime, C: Connector> Driver<R, C> {
                 self.after_failure(now, ConnectError::Refused { connack, text })
             }
             (End::NoAnswer, _) => self.after_failure(now, ConnectError::NoAnswer { after }),
+            (End::Cause(DisconnectCause::Authentication(error)), None) => {
+                self.after_failure(now, ConnectError::Authentication(error))
+            }
             (End::Cause(cause), None) => self.after_failure(now, ConnectError::Disconnected(cause)),
             (End::Cause(cause), Some(_)) => self.after_end(now, cause),
         };

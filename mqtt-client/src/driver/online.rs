@@ -1,9 +1,11 @@
 //! One connection: a link, the codec's state machine, and the turns in which bytes go between them.
 
+use super::authentication::Authentication;
 use super::in_flight::Flying;
 use super::intake::{Hand, Intake};
 use super::tap::Tap;
 use super::work::Work;
+use crate::authentication::AuthenticationError;
 use crate::error::{DisconnectCause, PublishError};
 use crate::outbox::{Budget, Command, Outgoing, Request, RequestKind};
 use bytes::{Buf, BytesMut};
@@ -42,6 +44,11 @@ pub(super) struct Online<L> {
     /// Nothing has been sent or received.
     fresh: bool,
     tap: Option<Tap>,
+    authentication: Option<Authentication>,
+    /// The server has accepted, but the authenticator is not satisfied with it yet: nothing is sent until then.
+    held: Option<ClientEvent>,
+    /// What the authenticator does not put up with.
+    not_authentic: Option<AuthenticationError>,
     established: Option<Instant>,
     /// Something came of this connection: a message or an acknowledgement.
     useful: bool,
@@ -86,7 +93,13 @@ pub(super) enum Turn {
 }
 
 impl<L: Link> Online<L> {
-    pub(super) fn new(link: L, connection: ClientConnection, clean_start: bool, written: u64) -> Self {
+    pub(super) fn new(
+        link: L,
+        connection: ClientConnection,
+        clean_start: bool,
+        written: u64,
+        authentication: Option<Authentication>,
+    ) -> Self {
         Self {
             link,
             connection,
@@ -99,6 +112,9 @@ impl<L: Link> Online<L> {
             clean_start,
             fresh: true,
             tap: None,
+            authentication,
+            held: None,
+            not_authentic: None,
             established: None,
             useful: false,
             write_error: None,
@@ -132,7 +148,12 @@ impl<L: Link> Online<L> {
     }
 
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
-        self.connection.poll_timeout()
+        let authentication = self.authentication.as_ref().and_then(Authentication::poll_timeout);
+        self.connection.poll_timeout().into_iter().chain(authentication).min()
+    }
+
+    pub(super) fn authentication(&mut self) -> Option<&mut Authentication> {
+        self.authentication.as_mut()
     }
 
     pub(super) fn acknowledge(&mut self, now: Instant, token: AckToken, reason: ReasonCode) {
@@ -157,7 +178,7 @@ impl<L: Link> Online<L> {
     ) -> Turn {
         self.check_time(now, self.may_read(work, intake));
         self.watch(work);
-        let mut progress = false;
+        let mut progress = self.authenticate(cx, now, work, intake);
         if self.established.is_some() {
             progress |= intake.forward(&mut Hand { cx, now, connection: &mut self.connection });
             progress |= self.fill(now, work);
@@ -195,6 +216,82 @@ impl<L: Link> Online<L> {
             useful: self.useful,
             goodbye: (!self.deaf).then_some((self.link, self.connection)),
         }
+    }
+
+    // ---- enhanced authentication
+
+    /// Lets the authenticator go on. Returns whether something came of it.
+    fn authenticate(
+        &mut self,
+        cx: &mut Context<'_>,
+        now: Instant,
+        work: &mut Work,
+        intake: &mut Intake,
+    ) -> bool {
+        let mut progress = false;
+        while let Some(authentication) = &mut self.authentication {
+            match authentication.poll(cx, now) {
+                Poll::Pending => break,
+                Poll::Ready(Ok(Some(auth))) => {
+                    if let Err(error) = self.connection.auth(now, &auth) {
+                        self.distrust(now, AuthenticationError::of(error.into()));
+                    }
+                }
+                Poll::Ready(Ok(None)) => {
+                    if let Some(event) = self.held.take() {
+                        self.connected(now, work, intake, event);
+                    }
+                }
+                Poll::Ready(Err(error)) => self.distrust(now, error),
+            }
+            progress = true;
+        }
+        progress
+    }
+
+    /// Passes on what the server says, and holds `event` until the authenticator is satisfied.
+    fn hear(&mut self, now: Instant, event: ClientEvent) {
+        let Some(authentication) = &mut self.authentication else { return };
+        let heard = match &event {
+            ClientEvent::Auth(auth) => authentication.received(auth),
+            ClientEvent::Connected { connack, .. } => {
+                authentication.accepted(connack.properties.authentication_data())
+            }
+            _ => Ok(()),
+        };
+        match heard {
+            Ok(()) if matches!(event, ClientEvent::Connected { .. }) => self.held = Some(event),
+            Ok(()) => {}
+            Err(error) => self.distrust(now, error),
+        }
+    }
+
+    /// Ends a connection whose server has not authenticated as it should.
+    fn distrust(&mut self, now: Instant, error: AuthenticationError) {
+        if let Some(authentication) = &mut self.authentication {
+            authentication.fail(&error);
+        }
+        self.not_authentic = Some(error);
+        self.held = None;
+        if self.established.is_some() {
+            let _ = self.connection.disconnect(now, &Disconnect::new(ReasonCode::UnspecifiedError));
+        } else {
+            self.deaf = true;
+            self.connection.handle_closed(now);
+        }
+    }
+
+    fn connected(&mut self, now: Instant, work: &mut Work, intake: &mut Intake, event: ClientEvent) {
+        let ClientEvent::Connected { connack, lost } = event else { return };
+        self.established = Some(now);
+        // As the codec does: MQTT 3.1 has no Session Present, its sessions are taken to be there.
+        let resumed =
+            connack.session_present || (self.connection.version() == Version::V31 && !self.clean_start);
+        intake.connection_established(work.router(), resumed);
+        let end = self.written + self.connection.transmit().remaining() as u64;
+        let identifiers = self.connection.version().has_properties()
+            && connack.properties.subscription_identifier_available().unwrap_or(true);
+        work.connection_established(Arc::new(*connack), resumed, lost, end, identifiers);
     }
 
     fn check_time(&mut self, now: Instant, reading: bool) {
@@ -295,7 +392,7 @@ impl<L: Link> Online<L> {
 
     /// Writes all there is, then flushes once.
     fn write(&mut self, cx: &mut Context<'_>, work: &mut Work) -> bool {
-        if self.write_error.is_some() {
+        if self.write_error.is_some() || self.held.is_some() {
             return false;
         }
         let before = self.connection.transmit().remaining();
@@ -368,6 +465,9 @@ impl<L: Link> Online<L> {
         let mut progress = false;
         let unwritten = self.connection.transmit().remaining();
         for _ in 0..EVENTS_PER_TURN {
+            if self.held.is_some() && !self.connection.is_closed() {
+                break;
+            }
             if !self.may_read(work, intake) && !self.connection.is_closed() && !self.fail(now) {
                 break;
             }
@@ -429,23 +529,19 @@ impl<L: Link> Online<L> {
 
     fn handle(
         &mut self,
-        cx: &Context<'_>,
+        cx: &mut Context<'_>,
         now: Instant,
         work: &mut Work,
         intake: &mut Intake,
         event: ClientEvent,
     ) {
         match event {
-            ClientEvent::Connected { connack, lost } => {
-                self.established = Some(now);
-                // As the codec does: MQTT 3.1 has no Session Present, its sessions are taken to be there.
-                let resumed = connack.session_present
-                    || (self.connection.version() == Version::V31 && !self.clean_start);
-                intake.connection_established(work.router(), resumed);
-                let end = self.written + self.connection.transmit().remaining() as u64;
-                let identifiers = self.connection.version().has_properties()
-                    && connack.properties.subscription_identifier_available().unwrap_or(true);
-                work.connection_established(Arc::new(*connack), resumed, lost, end, identifiers);
+            ClientEvent::Connected { .. } if self.authentication.is_none() => {
+                self.connected(now, work, intake, event);
+            }
+            ClientEvent::Connected { .. } | ClientEvent::Auth(_) => {
+                self.hear(now, event);
+                self.authenticate(cx, now, work, intake);
             }
             ClientEvent::Publish { message, token, .. } => {
                 self.useful = true;
@@ -467,12 +563,15 @@ impl<L: Link> Online<L> {
             ClientEvent::SubAck(ack) => work.answered(ack.packet_id, &ack.reasons),
             ClientEvent::UnsubAck(ack) => work.answered(ack.packet_id, &ack.reasons),
             ClientEvent::Closed(closed) => self.closed(closed),
-            // Enhanced authentication is not asked for, so there is none.
             _ => {}
         }
     }
 
     fn closed(&mut self, closed: Closed) {
+        if let Some(error) = self.not_authentic.take() {
+            self.end = Some(End::Cause(DisconnectCause::Authentication(error)));
+            return;
+        }
         self.end = Some(match closed {
             Closed::Refused(connack) => End::Refused(connack),
             Closed::Timeout(Timeout::ConnAck) => End::NoAnswer,

@@ -145,6 +145,7 @@ impl Work {
         self.ended = true;
         // Closed first, so that whoever learns of the end finds it everywhere.
         let queued = self.shared.outbox.close();
+        self.shared.again.end();
         self.shared.status().connected = false;
         let left = self.leftover(&queued);
         drop(queued);

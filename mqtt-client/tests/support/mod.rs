@@ -1,6 +1,7 @@
 //! What the tests have in common: Debian's mosquitto on free ports, and a proxy that can be cut.
 #![allow(dead_code, unreachable_pub, reason = "each test file uses a part of it")]
 
+pub mod broker;
 pub mod mosquitto;
 pub mod proxy;
 pub mod server;
