@@ -43,6 +43,8 @@ pub(crate) struct Defaults {
     pub(crate) delivery: Delivery,
     /// Whether a goodbye may set a session expiry, as CONNECT had one.
     pub(crate) session_expires_later: bool,
+    /// Whether it speaks MQTT 5.0.
+    pub(crate) has_properties: bool,
 }
 
 impl Drop for Inner {
@@ -375,6 +377,14 @@ impl Client {
     /// The server's answer to the latest CONNECT that it accepted: what it can and cannot do.
     pub fn connack(&self) -> Option<Arc<ConnAck>> {
         self.inner.shared.status().connack.clone()
+    }
+
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        &self.inner.shared
+    }
+
+    pub(crate) fn has_properties(&self) -> bool {
+        self.inner.defaults.has_properties
     }
 
     async fn request(

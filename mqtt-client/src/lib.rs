@@ -60,12 +60,15 @@
 //! # Features
 //!
 //! `tokio`, `aws-lc-rs` and `platform-verifier` are on by default. `ring` instead of `aws-lc-rs`, `webpki-roots` instead
-//! of `platform-verifier`: see [`transport`]. `scram` is SCRAM-SHA-256.
+//! of `platform-verifier`: see [`transport`]. `scram` is SCRAM-SHA-256, `json` is for [`typed`] payloads,
+//! `blocking` for programs without a runtime.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod acknowledgement;
 mod alarm;
 pub mod authentication;
+#[cfg(feature = "blocking")]
+pub mod blocking;
 mod client;
 mod connector;
 mod continuity;
@@ -82,9 +85,11 @@ mod outbox;
 mod packets;
 mod promise;
 mod reconnect;
+pub mod request;
 mod shared;
 mod subscription;
 mod ticket;
+pub mod typed;
 
 pub use acknowledgement::Acknowledgement;
 pub use client::Client;

@@ -566,6 +566,7 @@ impl Options {
             delivery: self.delivery,
             // Before MQTT 5.0 a goodbye has no properties, which are not sent then.
             session_expires_later: session_expiry > 0 || !self.connect.version.has_properties(),
+            has_properties: self.connect.version.has_properties(),
         };
         let client = Client::new(Arc::clone(&shared), defaults);
         let messages = Messages::new(Arc::clone(&shared));
