@@ -234,6 +234,8 @@ impl Options {
 
     /// How to authenticate in rounds, MQTT 5.0: SCRAM, tokens, Kerberos. Default not at all.
     ///
+    /// There is no [`version_fallback`](Self::version_fallback) then: an older version could not authenticate.
+    ///
     /// It wins over an authentication method among the [`properties`](Self::properties).
     pub fn authenticator(mut self, authenticator: impl Authenticator) -> Self {
         self.authentication = Some(Method::new(authenticator));
@@ -570,6 +572,7 @@ impl Options {
         };
         let client = Client::new(Arc::clone(&shared), defaults);
         let messages = Messages::new(Arc::clone(&shared));
+        let version_fallback = self.version_fallback && self.authentication.is_none();
         let settings = Settings {
             connect: self.connect,
             codec: self.codec,
@@ -579,7 +582,7 @@ impl Options {
             receive_buffer: self.receive_buffer,
             max_in_flight: self.max_in_flight,
             follow_redirects: self.follow_redirects,
-            version_fallback: self.version_fallback,
+            version_fallback,
             resubscribe: self.resubscribe,
             disconnect_timeout: self.disconnect_timeout,
         };
