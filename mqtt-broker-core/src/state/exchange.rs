@@ -127,7 +127,7 @@ impl State {
         session.kept = keeps;
         let has_will = session.will.is_some();
         if !keeps && !has_will {
-            return self.unrecord_session(slot);
+            return;
         }
         session.recorded = true;
         let record = SessionRecord {
@@ -142,15 +142,5 @@ impl State {
             let session = SessionRecord { left: left.map(|at| clock.at(at)), ..record };
             StoreOp::Session { client_id, session }
         });
-    }
-
-    /// Tells the store that there is no such session any more, if it knew of it.
-    pub(super) fn unrecord_session(&mut self, slot: usize) {
-        let session = &mut self.sessions[slot];
-        session.kept = false;
-        if std::mem::take(&mut session.recorded) {
-            let client_id = session.client_id.clone();
-            self.journal.tell(|_| StoreOp::SessionEnded { client_id });
-        }
     }
 }

@@ -24,13 +24,14 @@ impl Life {
             config.offline_messages = 5;
             config.offline_qos0 = seed.is_multiple_of(2);
             config.max_in_flight = 3.try_into().unwrap();
-            config.max_retained_messages = 4;
+            config.max_retained_messages = 5;
         });
         Self { world, store, dice, lines: Vec::new() }
     }
 
     /// Any client does anything that it can.
     fn step(&mut self) {
+        self.lines.retain(|line| !self.world.lines[line.0].client.is_closed());
         let Some(&line) = self.lines.get(self.dice.below(self.lines.len().max(1))) else {
             return self.connect();
         };
@@ -43,9 +44,9 @@ impl Life {
                 let mut message = if self.dice.below(5) == 0 {
                     expiring(&topic, "short", 1 + self.dice.below(30) as u32)
                 } else {
-                    message(&topic, if self.dice.below(6) == 0 { "" } else { "x" })
+                    message(&topic, if self.dice.below(10) == 0 { "" } else { "x" })
                 };
-                message = message.with_qos(qos).with_retain(self.dice.below(4) == 0);
+                message = message.with_qos(qos).with_retain(self.dice.below(3) == 0);
                 let _ = self.world.lines[line.0].client.publish(now, message);
             }
             55..70 => {
@@ -71,13 +72,13 @@ impl Life {
                 }
                 let _ = self.world.lines[line.0].client.disconnect(now, &goodbye);
             }
-            84..88 => self.world.mute(line),
-            88 | 89 => {
+            84..90 => self.world.mute(line),
+            90 => {
                 let name = text(NAMES[self.dice.below(NAMES.len())]);
                 self.world.state.kick(&name, ReasonCode::AdministrativeAction.into());
                 self.world.ring();
             }
-            90..97 => self.world.pass(Duration::from_secs(self.dice.below(20) as u64)),
+            91..97 => self.world.pass(Duration::from_secs(self.dice.below(20) as u64)),
             _ => {
                 self.check();
                 let down = self.dice.below(30) as u64;
@@ -101,9 +102,6 @@ impl Life {
             connect.will.as_mut().unwrap().retain = self.dice.below(3) == 0;
         }
         self.lines.push(self.world.connect(connect));
-        if self.lines.len() > 2 * NAMES.len() {
-            self.lines.remove(0);
-        }
     }
 
     fn check(&self) {
