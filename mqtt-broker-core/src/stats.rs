@@ -34,7 +34,7 @@ pub struct Stats {
     pub dropped: Dropped,
     /// Messages that should have been retained and were not, for lack of room, since the start.
     pub retained_refused: u64,
-    /// Changes now that wait for the [store](crate::store).
+    /// Changes now that wait for the [store](crate::store); none any more when it has failed.
     pub store_ops: u64,
     /// What they cost, in bytes.
     pub store_bytes: u64,

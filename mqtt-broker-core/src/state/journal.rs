@@ -145,7 +145,7 @@ impl Journal {
 
     /// How many ops, of which cost in bytes, are not durable.
     pub(super) fn behind(&self) -> (u64, u64) {
-        let Some(log) = &self.log else { return (0, 0) };
+        let Some(log) = self.log.as_ref().filter(|log| !log.progress.has_failed()) else { return (0, 0) };
         let durable = log.progress.position();
         let passed = log.marks.iter().take_while(|&&(op, _)| op <= durable).last();
         let bytes = passed.map_or(log.durable_bytes, |&(_, bytes)| bytes);
@@ -154,7 +154,7 @@ impl Journal {
 
     /// Whether more waits for the store than should.
     pub(super) fn is_behind(&mut self) -> bool {
-        let Some(log) = &mut self.log else { return false };
+        let Some(log) = self.log.as_mut().filter(|log| !log.progress.has_failed()) else { return false };
         if log.count.saturating_sub(log.progress.position()) >= log.max_ops {
             return true;
         }
