@@ -250,7 +250,7 @@ async fn a_policy_that_takes_its_time_delays_one_client_and_not_for_ever() {
     assert_eq!(connack.reason, ReasonCode::ServerUnavailable);
 }
 
-/// [MQTT-6.0.0-1]: what a peer breaks below MQTT publishes its will, too.
+/// [MQTT-3.1.2-8]: what a peer breaks below MQTT publishes its will, too.
 #[tokio::test]
 async fn a_websocket_that_ends_without_a_goodbye_publishes_the_will() {
     let broker = Broker::builder().build();

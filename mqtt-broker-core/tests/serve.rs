@@ -4,14 +4,21 @@
 
 mod support;
 
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::BufMut;
-use mqttkit_broker_core::transport::{LinkExt, PeerInfo, Scheme, pipe};
+use mqttkit_broker_core::transport::{LinkExt, PeerInfo, Scheme, StreamLink, pipe};
 use mqttkit_broker_core::{
-    Broker, Closed, Config, LocalError, Message, QoS, ReasonCode, ServeError, Str, TopicFilter, TopicName,
+    Admission, BoxFuture, Broker, Closed, Config, ConnectRequest, LocalError, Message, Policy, QoS,
+    ReasonCode, Refusal, ServeError, Str, TopicFilter, TopicName,
 };
+use mqttkit_codec::Will;
 use support::{PATIENCE, RawClient, join, memory, until, v5, v311};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream, ReadBuf};
 use tokio::time::timeout;
 
 fn message(topic: &str, payload: &str) -> Message {
@@ -276,4 +283,120 @@ async fn a_delayed_will_comes_without_anybody_touching_the_broker() {
     assert_eq!(broker.stats().sessions, 2);
     tokio::time::sleep(Duration::from_secs(3600)).await;
     assert_eq!(broker.stats().sessions, 1);
+}
+
+/// A client need not wait for CONNACK. (3.1.4)
+#[tokio::test]
+async fn what_stands_behind_a_connect_is_read_with_it() {
+    for takes_time in [false, true] {
+        let builder = Broker::builder();
+        let broker = if takes_time { builder.policy(Slow).build() } else { builder.build() };
+        let (mut near, far) = tokio::io::duplex(1024);
+        let served = tokio::spawn(broker.serve_stream(far, None));
+        // CONNECT, SUBSCRIBE to "t", PUBLISH to it, PINGREQ, in one piece.
+        let sent = b"\x10\x0d\0\x04MQTT\x04\x02\0\x3c\0\x01c\x82\x06\0\x01\0\x01t\0\x30\x04\0\x01tx\xc0\0";
+        near.write_all(sent).await.unwrap();
+        let mut got = [0; 17];
+        timeout(PATIENCE, near.read_exact(&mut got)).await.expect("all answers in time").unwrap();
+        let answers = [&b"\x20\x02\0\0"[..], b"\x90\x03\0\x01\0", b"\x30\x04\0\x01tx"];
+        // A ping may be answered before anything else.
+        let pong = got.windows(2).position(|bytes| bytes == [0xd0, 0]).expect("PINGRESP");
+        assert_eq!([&got[..pong], &got[pong + 2..]].concat(), answers.concat());
+        near.write_all(&[0xe0, 0]).await.unwrap();
+        assert!(matches!(timeout(PATIENCE, served).await.unwrap().unwrap(), Ok(Closed::Peer(_))));
+    }
+}
+
+/// Lets everybody in, not at once.
+struct Slow;
+
+impl Policy for Slow {
+    fn authenticate<'a>(&'a self, _: ConnectRequest<'a>) -> BoxFuture<'a, Result<Admission, Refusal>> {
+        Box::pin(async {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+            Ok(Admission::default())
+        })
+    }
+}
+
+/// [MQTT-4.8.0-2]: a link that breaks is closed, with everything that follows from it.
+#[tokio::test]
+async fn a_link_that_fails_ends_its_connection_and_no_other() {
+    let broker = Broker::builder().build();
+    let mut good = join(&broker, "good").await;
+    good.subscribe("will", QoS::AtMostOnce).await;
+    for fault in [Fault::Reading, Fault::Writing] {
+        let (near, far) = tokio::io::duplex(1024);
+        let broken = Faulty { inner: far, fault, armed: Arc::default() };
+        let armed = Arc::clone(&broken.armed);
+        let served = tokio::spawn(broker.serve_stream(broken, None));
+        let mut connect = v5("bad");
+        connect.will = Some(Will::new("will".try_into().unwrap(), "gone".try_into().unwrap()));
+        let mut client = RawClient::connect(StreamLink::from_tokio(near), connect).await;
+        armed.store(true, Ordering::Relaxed);
+        // What it would answer cannot leave, or this cannot be read.
+        let now = client.now();
+        client.connection.publish(now, message("x", "").with_qos(QoS::AtLeastOnce)).unwrap();
+        client.flush().await;
+        assert_eq!(good.message().await.payload, "gone", "{fault:?}");
+        let ended = timeout(PATIENCE, served).await.expect("in time").unwrap();
+        assert!(!matches!(ended, Ok(Closed::Peer(_))), "{fault:?}: {ended:?}");
+    }
+    until("the others are gone", || broker.stats().connections == 1).await;
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Fault {
+    Reading,
+    Writing,
+}
+
+/// A stream that fails for one moment once it is armed.
+struct Faulty {
+    inner: DuplexStream,
+    fault: Fault,
+    armed: Arc<AtomicBool>,
+}
+
+impl Faulty {
+    fn fails(&self, doing: Fault) -> std::io::Result<()> {
+        if doing == self.fault && self.armed.swap(false, Ordering::Relaxed) {
+            return Err(std::io::Error::other("for a moment"));
+        }
+        Ok(())
+    }
+}
+
+impl AsyncRead for Faulty {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<std::io::Result<()>> {
+        let before = buf.filled().len();
+        let read = Pin::new(&mut self.inner).poll_read(cx, buf);
+        if buf.filled().len() > before {
+            self.fails(Fault::Reading)?;
+        }
+        read
+    }
+}
+
+impl AsyncWrite for Faulty {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<std::io::Result<usize>> {
+        self.fails(Fault::Writing)?;
+        Pin::new(&mut self.inner).poll_write(cx, buf)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        Pin::new(&mut self.inner).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        Pin::new(&mut self.inner).poll_shutdown(cx)
+    }
 }

@@ -1,4 +1,4 @@
-//! Asking the policy who a client is, when it comes and when it authenticates again. [MQTT-4.12]
+//! Asking the policy who a client is, when it comes and when it authenticates again. (4.12)
 //!
 //! ```text
 //!   ask ──▶ poll_verdict ──▶ allow, renew or refuse

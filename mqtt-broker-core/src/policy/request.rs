@@ -48,7 +48,7 @@ impl<'a> ConnectRequest<'a> {
     }
 }
 
-/// The rounds of an enhanced authentication, such as SCRAM or Kerberos. [MQTT-4.12]
+/// The rounds of an enhanced authentication, such as SCRAM or Kerberos. (4.12)
 ///
 /// ```text
 ///   client                            policy

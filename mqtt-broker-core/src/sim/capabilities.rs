@@ -145,7 +145,7 @@ fn response_information_is_for_those_who_ask() {
     assert_eq!(world.connack(silent).properties.response_information(), None);
 }
 
-/// [MQTT-3.3.4-9]: more than the Receive Maximum, with 0x93. The broker acknowledges at once, so only a client that
+/// [MQTT-3.3.4-7]: more than the Receive Maximum, with 0x93. The broker acknowledges at once, so only a client that
 /// holds back its PUBREL can have so many open.
 #[test]
 fn more_than_the_receive_maximum_is_too_much() {

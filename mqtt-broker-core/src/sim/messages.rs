@@ -131,7 +131,39 @@ fn versions_mix_and_properties_reach_those_who_have_them() {
     assert!(world.messages(old)[0].properties.is_empty());
 }
 
-/// [MQTT-4.6.0-6]
+/// [MQTT-3.3.2-4] [MQTT-3.3.2-15] [MQTT-3.3.2-16] [MQTT-3.3.2-17] [MQTT-3.3.2-18] [MQTT-3.3.2-20]
+#[test]
+fn what_a_message_says_of_itself_reaches_everybody_as_it_was() {
+    let mut world = World::new();
+    let sender = world.join("s");
+    let away = world.connect(lasting("away", 100));
+    let (plain, member) = (world.join("plain"), world.join("member"));
+    for (receiver, filter) in [(away, "a"), (plain, "+"), (member, "$share/g/a")] {
+        world.subscribe(receiver, filter, QoS::AtLeastOnce);
+    }
+    world.cut(away);
+    let properties = PublishProperties::new()
+        .with_payload_format_indicator(true)
+        .with_response_topic(&"answers/7".try_into().unwrap())
+        .with_correlation_data(&bytes::Bytes::from_static(&[0, 255, 7]).try_into().unwrap())
+        .with_user_property(&text("z"), &text("1"))
+        .with_user_property(&text("a"), &text("2"))
+        .with_user_property(&text("z"), &text("1"))
+        .with_content_type(&text("text/plain"));
+    let sent =
+        message("a", "x").with_qos(QoS::AtLeastOnce).with_retain(true).with_properties(properties.clone());
+    world.send(sender, sent);
+    let late = world.join("late");
+    world.subscribe(late, "a", QoS::AtLeastOnce);
+    let back = world.connect(lasting("away", 100));
+    for receiver in [plain, member, late, back] {
+        let messages = world.messages(receiver);
+        assert_eq!(messages.len(), 1);
+        assert_eq!(messages[0].properties, properties);
+    }
+}
+
+/// [MQTT-4.6.0-5] [MQTT-4.6.0-6]
 #[test]
 fn order_is_kept_per_topic_and_qos() {
     let mut world = World::with(|config| config.transmit_watermark = 100);

@@ -66,6 +66,21 @@ fn messages_and_subscriptions_are_judged_one_by_one() {
     assert_eq!(world.subscribe(old, "#", QoS::AtMostOnce), ReasonCode::UnspecifiedError);
 }
 
+/// [MQTT-3.3.5-2]
+#[test]
+fn a_message_of_mqtt_3_that_may_not_be_is_acknowledged_and_goes_nowhere() {
+    let mut world = house();
+    let listener = world.connect(guest(v5("listener")));
+    world.subscribe(listener, "+/#", QoS::ExactlyOnce);
+    let client = world.connect(guest(v311("c")));
+    for qos in [QoS::AtLeastOnce, QoS::ExactlyOnce] {
+        world.publish(client, "private/x", "", qos);
+    }
+    assert_eq!(world.acks(client), [ReasonCode::Success; 2]);
+    assert_eq!(world.texts(listener), [""; 0]);
+    assert!(world.is_connected(client));
+}
+
 #[test]
 fn a_will_that_may_not_be_published_keeps_its_owner_out() {
     let mut world = house();

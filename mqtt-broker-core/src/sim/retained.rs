@@ -139,3 +139,67 @@ fn they_are_bounded() {
     assert_eq!(world.stats().retained_messages, 2);
     assert_eq!(world.stats().retained_refused, 1);
 }
+
+/// [MQTT-3.1.2-7]
+#[test]
+fn they_outlive_the_sessions_of_those_who_sent_and_who_got_them() {
+    for connect in [v5, v311] {
+        let mut world = World::new();
+        let (sender, receiver) = (world.connect(connect("s")), world.connect(connect("r")));
+        world.send(sender, retained("a", "x"));
+        world.subscribe(receiver, "a", QoS::AtMostOnce);
+        world.cut(sender);
+        world.disconnect(receiver, &goodbye());
+        world.pass(seconds(1_000_000));
+        assert_eq!(world.stats().sessions, 0);
+        let receiver = world.connect(connect("r"));
+        world.subscribe(receiver, "a", QoS::AtMostOnce);
+        assert_eq!(world.texts(receiver), ["a=x"]);
+    }
+}
+
+/// [MQTT-3.3.1-5] [MQTT-3.3.1-7]
+#[test]
+fn each_replaces_the_last_whatever_their_qos() {
+    for connect in [v5, v311] {
+        let mut world = World::new();
+        let (sender, receiver) = (world.connect(connect("s")), world.connect(connect("r")));
+        for (number, qos) in [QoS::ExactlyOnce, QoS::AtMostOnce, QoS::AtLeastOnce].into_iter().enumerate() {
+            world.send(sender, retained("a", &number.to_string()).with_qos(qos));
+            world.subscribe(receiver, "a", QoS::ExactlyOnce);
+            let messages = world.messages(receiver);
+            assert_eq!((messages.len(), messages[0].qos), (1, qos));
+            assert_eq!(messages[0].payload, number.to_string());
+            world.unsubscribe(receiver, "a");
+        }
+    }
+}
+
+/// [MQTT-3.3.1-8] [MQTT-3.3.1-12]
+#[test]
+fn a_message_that_is_not_retained_neither_stores_nor_removes() {
+    for connect in [v5, v311] {
+        let mut world = World::new();
+        let (sender, receiver) = (world.connect(connect("s")), world.connect(connect("r")));
+        world.send(sender, retained("a", "stays"));
+        for payload in ["passes by", ""] {
+            world.publish(sender, "a", payload, QoS::AtLeastOnce);
+            world.publish(sender, "b", payload, QoS::AtLeastOnce);
+        }
+        assert_eq!(world.stats().retained_messages, 1);
+        world.subscribe(receiver, "#", QoS::AtMostOnce);
+        assert_eq!(world.texts(receiver), ["a=stays"]);
+    }
+}
+
+/// [MQTT-3.3.1-8] [MQTT-3.3.1-9]
+#[test]
+fn the_flag_tells_the_old_from_the_new() {
+    let mut world = World::new();
+    let (sender, receiver) = (world.connect(v311("s")), world.connect(v311("r")));
+    world.send(sender, retained("a", "old"));
+    world.subscribe(receiver, "a", QoS::AtMostOnce);
+    world.send(sender, retained("a", "new"));
+    let flags: Vec<_> = world.messages(receiver).into_iter().map(|message| message.retain).collect();
+    assert_eq!(flags, [true, false]);
+}

@@ -42,7 +42,7 @@ fn a_session_of_mqtt_3_lives_as_long_as_the_broker_lets_it() {
     assert_eq!(world.stats().sessions, 0);
 }
 
-/// [MQTT-3.1.2-4] [MQTT-3.1.2-5]
+/// [MQTT-3.1.2-4] [MQTT-3.1.4-4]
 #[test]
 fn a_clean_start_forgets_the_session() {
     let mut world = World::new();

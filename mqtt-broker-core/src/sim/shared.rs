@@ -54,6 +54,40 @@ fn members_that_are_away_are_passed_over_while_others_are_there() {
     assert_eq!(world.texts(back), ["t=kept"]);
 }
 
+/// [MQTT-4.8.2-3]
+#[test]
+fn each_member_gets_the_qos_that_it_was_granted() {
+    let mut world = World::new();
+    let sender = world.join("s");
+    let levels = [QoS::AtMostOnce, QoS::AtLeastOnce, QoS::ExactlyOnce];
+    let members = levels.map(|qos| world.join(&format!("m{}", qos.as_u8())));
+    for (&member, qos) in members.iter().zip(levels) {
+        world.subscribe(member, "$share/g/t", qos);
+    }
+    for _ in 0..6 {
+        world.publish(sender, "t", "x", QoS::ExactlyOnce);
+    }
+    for (&member, qos) in members.iter().zip(levels) {
+        let got: Vec<_> = world.messages(member).iter().map(|message| message.qos).collect();
+        assert_eq!(got, [qos; 2]);
+    }
+}
+
+/// [MQTT-4.8.2-6]
+#[test]
+fn what_a_member_refuses_goes_to_no_other() {
+    for (qos, refusal) in
+        [(QoS::AtLeastOnce, [0x40, 3, 0, 1, 0x97]), (QoS::ExactlyOnce, [0x50, 3, 0, 1, 0x97])]
+    {
+        let (mut world, _, first, second) = undone(qos, v5("second"));
+        world.send_raw(first, &refusal);
+        assert!(world.is_connected(first));
+        world.cut(first);
+        world.pass(seconds(11));
+        assert_eq!(world.texts(second), [""; 0], "{qos:?}");
+    }
+}
+
 #[test]
 fn a_shared_subscription_gets_no_retained_messages() {
     let mut world = World::new();

@@ -141,3 +141,56 @@ fn the_will_of_a_refused_connection_is_not_published() {
     assert!(!world.is_connected(client));
     assert_eq!(world.texts(listener), [""; 0]);
 }
+
+/// [MQTT-3.1.2-12]
+#[test]
+fn without_a_will_there_is_none() {
+    for connect in [v5, v311] {
+        let mut world = World::new();
+        let listener = world.join("listener");
+        world.subscribe(listener, "#", QoS::ExactlyOnce);
+        // Nor is that of an earlier connection taken for one of this.
+        let client = world.connect(with_will(clean_start(connect("c"), false), "will", "gone", None));
+        world.cut(client);
+        assert_eq!(world.texts(listener), ["will=gone"]);
+        let client = world.connect(clean_start(connect("c"), false));
+        world.cut(client);
+        world.pass(seconds(10));
+        assert_eq!(world.texts(listener), [""; 0]);
+    }
+}
+
+/// [MQTT-3.1.2-14] [MQTT-3.1.2-15] [MQTT-3.1.2-16] [MQTT-3.1.2-17]
+#[test]
+fn a_will_is_retained_if_it_says_so() {
+    for connect in [v5, v311] {
+        for retain in [false, true] {
+            let mut world = World::new();
+            let mut connect = with_will(connect("c"), "will", "gone", None);
+            connect.will.as_mut().unwrap().retain = retain;
+            let client = world.connect(connect);
+            world.cut(client);
+            assert_eq!(world.stats().retained_messages, usize::from(retain));
+            let late = world.join("late");
+            world.subscribe(late, "will", QoS::AtMostOnce);
+            assert_eq!(world.texts(late).len(), usize::from(retain));
+        }
+    }
+}
+
+/// [MQTT-3.1.2-7] [MQTT-3.1.2-10]
+#[test]
+fn a_will_belongs_to_the_session_and_goes_with_its_publication() {
+    let mut world = World::new();
+    let listener = listener(&mut world);
+    let client = world.connect(with_will(lasting("c", 100), "will", "first", Some(5)));
+    world.cut(client);
+    assert_eq!(world.texts(listener), [""; 0], "the session has it");
+    world.pass(seconds(5));
+    assert_eq!(world.texts(listener), ["will=first"]);
+    let client = world.connect(lasting("c", 100));
+    assert!(world.connack(client).session_present);
+    world.cut(client);
+    world.pass(seconds(1_000));
+    assert_eq!(world.texts(listener), [""; 0], "and has it no more");
+}

@@ -12,6 +12,8 @@ mod group;
 mod handover;
 mod journal;
 mod list;
+#[cfg(test)]
+mod model;
 mod outbox;
 mod publish;
 mod restore;

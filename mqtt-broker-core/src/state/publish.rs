@@ -159,7 +159,7 @@ impl State {
     }
 
     /// Fills `matches` with everybody the message is for, each session once for all its own subscriptions.
-    fn find(&mut self, from: Option<usize>, message: &Message) {
+    pub(super) fn find(&mut self, from: Option<usize>, message: &Message) {
         let Self { router, sessions, matches, groups, sequence, random, config, .. } = self;
         let deliver = |slot, wish: Wish, group| Delivery {
             slot,

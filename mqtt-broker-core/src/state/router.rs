@@ -46,6 +46,15 @@ impl Router {
         self.len
     }
 
+    /// Whether nothing is left of any subscription.
+    #[cfg(test)]
+    pub(super) fn is_empty(&self) -> bool {
+        self.groups.is_empty()
+            && self.by_name.is_empty()
+            && self.by_serial.is_empty()
+            && self.filters.is_empty()
+    }
+
     /// Subscribes a session. Returns whether the subscription is new; an old one is replaced. [MQTT-3.8.4-3]
     pub(super) fn insert(&mut self, filter: &TopicFilter, slot: usize, wish: Wish) -> bool {
         let new = if filter.is_shared() {
@@ -203,11 +212,6 @@ mod tests {
         assert!(!router.remove(&filter("$share/g/a"), 7));
         assert!(router.remove(&filter("a"), 7));
         assert_eq!(router.len(), 0);
-        assert!(
-            router.groups.is_empty()
-                && router.by_name.is_empty()
-                && router.by_serial.is_empty()
-                && router.filters.is_empty()
-        );
+        assert!(router.is_empty());
     }
 }

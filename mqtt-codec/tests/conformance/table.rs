@@ -1,96 +1,24 @@
-//! The tables of statements: complete, well-formed, and true in what they say about tests.
-//!
-//! `ids-v311.txt` and `ids-v5.txt` list the statements of the specifications and nothing else, so that a
-//! statement cannot be forgotten in a table.
+//! The tables of statements are complete, well-formed, and true in what they say about tests.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
 use std::path::{Path, PathBuf};
+
+use crate::statements::{
+    Document, Proof, Statement, check_named_tests, check_tests_exist, ids_in, is_well_formed, read,
+    rust_files, tests_in,
+};
 
 /// How many statements about a codec or a connection are still without a test.
 const MISSING: usize = 0;
 
-const V311: Document = Document {
-    name: "3.1.1",
-    table: include_str!("v311.txt"),
-    ids: include_str!("ids-v311.txt"),
-    statements: "statement_of_v311",
-};
+const V311: Document =
+    Document { name: "3.1.1", table: include_str!("v311.txt"), ids: include_str!("ids-v311.txt") };
 
-const V5: Document = Document {
-    name: "5.0",
-    table: include_str!("v5.txt"),
-    ids: include_str!("ids-v5.txt"),
-    statements: "statement_of_v5",
-};
+const V5: Document = Document { name: "5.0", table: include_str!("v5.txt"), ids: include_str!("ids-v5.txt") };
 
-/// A specification: its table, its list of ids, and the function that names its statements in errors.
-struct Document {
-    name: &'static str,
-    table: &'static str,
-    ids: &'static str,
-    statements: &'static str,
-}
-
-/// A row of a table.
-#[derive(Debug)]
-struct Statement {
-    id: String,
-    who: String,
-    concerns: Vec<String>,
-    rule: String,
-    proof: Proof,
-}
-
-/// What stands below a row.
-#[derive(Debug)]
-enum Proof {
-    Tests(Vec<String>),
-    Elsewhere(String),
-    NotApplicable(String),
-    Missing(String),
-}
-
-impl Document {
-    fn ids(&self) -> BTreeSet<String> {
-        self.ids.lines().map(str::to_owned).collect()
-    }
-
-    fn statements(&self) -> Vec<Statement> {
-        let mut lines = self.table.lines().filter(|line| !line.is_empty() && !line.starts_with('#'));
-        let mut statements = Vec::new();
-        while let Some(row) = lines.next() {
-            let [id, who, concerns, rule] = row.split(" | ").collect::<Vec<_>>()[..] else {
-                panic!("four columns: {row}")
-            };
-            let proof = lines.next().and_then(|line| line.strip_prefix("    "));
-            let (kind, what) = proof
-                .and_then(|line| line.split_once(": "))
-                .unwrap_or_else(|| panic!("{id}: tests or a reason must follow in an indented line"));
-            assert!(!what.trim().is_empty(), "{id}: {kind} is empty");
-            let proof = match kind {
-                "tests" => Proof::Tests(list(what)),
-                "elsewhere" => Proof::Elsewhere(what.to_owned()),
-                "not applicable" => Proof::NotApplicable(what.to_owned()),
-                "missing" => Proof::Missing(what.to_owned()),
-                other => panic!("{id}: {other} is no kind of proof"),
-            };
-            let (id, who, rule) = (id.to_owned(), who.to_owned(), rule.to_owned());
-            statements.push(Statement { id, who, concerns: list(concerns), rule, proof });
-        }
-        statements
-    }
-}
-
-impl Statement {
-    /// Whether this crate must obey it.
-    fn is_ours(&self) -> bool {
-        self.concerns.iter().any(|concern| concern == "codec" || concern == "connection")
-    }
-}
-
-fn list(text: &str) -> Vec<String> {
-    text.split(", ").map(str::to_owned).collect()
+/// Whether this crate must obey it.
+fn is_ours(statement: &Statement) -> bool {
+    statement.concerns.iter().any(|concern| concern == "codec" || concern == "connection")
 }
 
 #[test]
@@ -133,10 +61,10 @@ fn every_statement_is_proven_or_has_a_reason() {
             *counts.entry(kind).or_default() += 1;
             match &statement.proof {
                 Proof::Elsewhere(reason) | Proof::NotApplicable(reason) => {
-                    assert!(!statement.is_ours(), "{} is for a test, not for {reason:?}", statement.id);
+                    assert!(!is_ours(&statement), "{} is for a test, not for {reason:?}", statement.id);
                 }
                 Proof::Missing(what) => missing.push(format!("{} {}: {what}", document.name, statement.id)),
-                Proof::Tests(_) => assert!(statement.is_ours(), "{} is proven here", statement.id),
+                Proof::Tests(_) => assert!(is_ours(&statement), "{} is proven here", statement.id),
             }
         }
         println!("MQTT {}: {counts:?}", document.name);
@@ -147,21 +75,13 @@ fn every_statement_is_proven_or_has_a_reason() {
 
 #[test]
 fn every_test_that_the_tables_name_exists() {
-    let mut files: BTreeMap<PathBuf, BTreeSet<String>> = BTreeMap::new();
-    for statement in V311.statements().into_iter().chain(V5.statements()) {
-        let Proof::Tests(tests) = &statement.proof else { continue };
-        for test in tests {
-            let (file, function) =
-                test.rsplit_once("::").unwrap_or_else(|| panic!("{}: {test} is no test", statement.id));
-            let path = match file.split_once('/') {
-                Some(_) => PathBuf::from(file),
-                None => Path::new("tests/conformance").join(file),
-            };
-            let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(path).with_extension("rs");
-            let found = files.entry(path).or_insert_with_key(|path| tests_in(&read(path)));
-            assert!(found.contains(function), "{}: there is no test {test}", statement.id);
+    let statements: Vec<_> = V311.statements().into_iter().chain(V5.statements()).collect();
+    check_tests_exist(&statements, Path::new(env!("CARGO_MANIFEST_DIR")), |file| {
+        match file.split_once('/') {
+            Some(_) => PathBuf::from(file),
+            None => Path::new("tests/conformance").join(file),
         }
-    }
+    });
 }
 
 /// Ids in comments and messages are how a reader finds a rule: a wrong one misleads.
@@ -185,26 +105,10 @@ fn every_statement_that_source_or_tests_mention_exists() {
 /// A test that names a statement above itself is one of those that the table has for it.
 #[test]
 fn every_statement_above_a_test_is_proven_by_it() {
-    let mut proofs: BTreeSet<(String, String)> = BTreeSet::new();
-    for statement in V311.statements().into_iter().chain(V5.statements()) {
-        let Proof::Tests(tests) = statement.proof else { continue };
-        proofs.extend(tests.into_iter().map(|test| (statement.id.clone(), test)));
-    }
+    let statements: Vec<_> = V311.statements().into_iter().chain(V5.statements()).collect();
     for file in rust_files(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/conformance")) {
         let module = file.file_stem().expect("a name").to_string_lossy().into_owned();
-        let mut named = Vec::new();
-        for line in read(&file).lines() {
-            match line.split_once("fn ").filter(|_| line.starts_with("fn ")) {
-                _ if line.starts_with("///") => named.extend(ids_in(line)),
-                Some((_, rest)) => {
-                    let test = format!("{module}::{}", rest.split('(').next().unwrap_or_default());
-                    for id in named.drain(..) {
-                        assert!(proofs.contains(&(id.clone(), test.clone())), "{id} does not list {test}");
-                    }
-                }
-                None => {}
-            }
-        }
+        check_named_tests(&file, &module, &statements);
     }
 }
 
@@ -212,8 +116,8 @@ fn every_statement_above_a_test_is_proven_by_it() {
 #[test]
 fn every_statement_that_an_error_names_is_proven() {
     let source = read(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src/error.rs"));
-    for document in [V311, V5] {
-        let start = source.find(&format!("fn {}(", document.statements)).expect("the function");
+    for (document, function) in [(V311, "statement_of_v311"), (V5, "statement_of_v5")] {
+        let start = source.find(&format!("fn {function}(")).expect("the function");
         let body = &source[start..];
         let body = &body[..body.find("\n    }\n").expect("its end")];
         let code = body.lines().filter(|line| !line.trim_start().starts_with("//"));
@@ -229,69 +133,6 @@ fn every_statement_that_an_error_names_is_proven() {
     }
 }
 
-/// `MQTT-3.3.2-2`
-fn is_well_formed(id: &str) -> bool {
-    let Some((chapter, number)) = id.strip_prefix("MQTT-").and_then(|id| id.split_once('-')) else {
-        return false;
-    };
-    let is_number = |text: &str| text.parse::<u8>().is_ok_and(|number| number.to_string() == text);
-    (2..=3).contains(&chapter.split('.').count())
-        && chapter.split('.').all(is_number)
-        && is_number(number)
-        && number != "0"
-}
-
-/// The ids in brackets or quotes.
-fn ids_in(source: &str) -> Vec<String> {
-    let mut ids = Vec::new();
-    for (at, _) in source.match_indices("MQTT-") {
-        if !source[..at].ends_with(['[', '"']) {
-            continue;
-        }
-        let id = source[at..].split([']', '"']).next().unwrap_or_default();
-        if id.len() < 20 && id.len() > "MQTT-".len() {
-            ids.push(id.to_owned());
-        }
-    }
-    ids
-}
-
-/// The functions behind `#[test]`, which may have further attributes between.
-fn tests_in(source: &str) -> BTreeSet<String> {
-    let mut tests = BTreeSet::new();
-    let mut marked = false;
-    for line in source.lines().map(str::trim) {
-        if line == "#[test]" {
-            marked = true;
-        } else if let Some(rest) = line.strip_prefix("fn ") {
-            let name = rest.split('(').next().unwrap_or_default();
-            if std::mem::take(&mut marked) {
-                tests.insert(name.to_owned());
-            }
-        } else if line.starts_with("#[ignore") {
-            marked = false;
-        }
-    }
-    tests
-}
-
-fn rust_files(directory: &Path) -> Vec<PathBuf> {
-    let mut files = Vec::new();
-    for entry in fs::read_dir(directory).expect("a directory") {
-        let path = entry.expect("an entry").path();
-        if path.is_dir() {
-            files.extend(rust_files(&path));
-        } else if path.extension().is_some_and(|extension| extension == "rs") {
-            files.push(path);
-        }
-    }
-    files
-}
-
-fn read(path: &Path) -> String {
-    fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
-}
-
 #[test]
 fn the_checks_can_fail() {
     for id in ["MQTT-3.3.2", "3.3.2-2", "MQTT-3-8.3-4", "MQTT-3.3.02-2", "MQTT-3.3.2-0", "MQTT-3.3.2-x"] {
@@ -304,4 +145,6 @@ fn the_checks_can_fail() {
     );
     let source = "#[test]\nfn yes() {}\nfn no() {}\n#[test]\n#[ignore = \"x\"]\nfn ignored() {}";
     assert_eq!(tests_in(source), BTreeSet::from(["yes".to_owned()]));
+    let source = "#[tokio::test(flavor = \"multi_thread\")]\nasync fn later() {}\nasync fn no() {}";
+    assert_eq!(tests_in(source), BTreeSet::from(["later".to_owned()]));
 }
