@@ -160,8 +160,9 @@ fn overlapping_subscriptions_of_mqtt_3_are_served_with_the_highest_qos() {
 fn a_message_is_added_to_the_session_of_everybody_who_subscribed() {
     let mut world = World::new();
     let sender = world.join("s");
-    let connect =
-        |number: usize| clean_start(if number % 2 == 0 { v311("even") } else { lasting("odd", 100) }, false);
+    let connect = |number: usize| {
+        clean_start(if number.is_multiple_of(2) { v311("even") } else { lasting("odd", 100) }, false)
+    };
     let named = |number: usize| {
         let mut connect = connect(number);
         connect.client_id = text(&format!("r{number}"));
@@ -170,7 +171,7 @@ fn a_message_is_added_to_the_session_of_everybody_who_subscribed() {
     let receivers: Vec<Id> = (0..10).map(|number| world.connect(named(number))).collect();
     for (number, &receiver) in receivers.iter().enumerate() {
         world.subscribe(receiver, ["a", "+", "#", "$share/alone/a", "a/#"][number / 2], QoS::AtLeastOnce);
-        if number % 3 == 0 {
+        if number.is_multiple_of(3) {
             world.cut(receiver);
         }
     }
@@ -178,7 +179,7 @@ fn a_message_is_added_to_the_session_of_everybody_who_subscribed() {
     assert_eq!(world.acks(sender), [ReasonCode::Success]);
     let mut got = 0;
     for (number, &receiver) in receivers.iter().enumerate() {
-        let receiver = if number % 3 == 0 { world.connect(named(number)) } else { receiver };
+        let receiver = if number.is_multiple_of(3) { world.connect(named(number)) } else { receiver };
         let texts = world.texts(receiver);
         got += texts.len();
         assert!(texts.len() == 1 || (6..8).contains(&number), "{number}: {texts:?}");

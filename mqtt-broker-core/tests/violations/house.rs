@@ -108,7 +108,7 @@ impl Stranger {
     }
 
     /// Everything up to the end of the connection, which must come.
-    pub(crate) async fn to_the_end(mut self) -> Vec<u8> {
+    pub(crate) async fn until_closed(mut self) -> Vec<u8> {
         loop {
             let got = timeout(PATIENCE, self.link.recv(&mut self.input)).await.expect("the end in time");
             if got.unwrap_or(0) == 0 {

@@ -97,7 +97,7 @@ impl Stranger {
     /// Sends this with something behind it. Returns everything that comes before the connection is closed.
     async fn end_with(mut self, bytes: &[u8]) -> Vec<u8> {
         self.send(&[bytes, NEVER].concat()).await;
-        self.to_the_end().await
+        self.until_closed().await
     }
 
     async fn answers(&mut self, bytes: &[u8], answer: &[u8], what: &str) {

@@ -129,7 +129,7 @@ impl Ledger {
     pub(super) fn lost(&self, players: &[Player]) -> Vec<String> {
         let nothing = Got::default();
         let mut lost = Vec::new();
-        let all: HashMap<u64, ()> = self.plain.iter().map(|&number| (number, ())).collect();
+        let all: HashSet<u64> = self.plain.iter().copied().collect();
         for player in players.iter().filter(|player| player.lasts) {
             let got = self.got.get(&player.number).unwrap_or(&nothing);
             let mut missing = all.clone();
@@ -138,7 +138,7 @@ impl Ledger {
                     missing.remove(number);
                 }
             }
-            lost.extend(missing.keys().map(|number| format!("{number} for c{}", player.number)));
+            lost.extend(missing.iter().map(|number| format!("{number} for c{}", player.number)));
             let wills = self
                 .wills
                 .iter()

@@ -57,7 +57,7 @@ fn play(seed: u64, steps: u64, store: Option<MemoryStore>) -> [u64; 4] {
     for step in 0..steps {
         scene.step();
         scene.check();
-        if step % 20 == 0 {
+        if step.is_multiple_of(20) {
             scene.check_store();
         }
     }
@@ -101,7 +101,7 @@ fn play_all(steps: u64, store: impl Fn() -> Option<MemoryStore> + Sync) {
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     let mut totals = [0; 4];
     std::thread::scope(|scope| {
-        let workers: Vec<_> = (0..threads).map(|_| scope.spawn(&work)).collect();
+        let workers: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
         for worker in workers {
             let numbers = worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
             for (total, number) in totals.iter_mut().zip(numbers) {

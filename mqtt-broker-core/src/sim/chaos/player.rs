@@ -94,7 +94,7 @@ impl Player {
         self.has_subscribed = true;
         // Some hear things twice over, by overlapping subscriptions, and get them once.
         let mut filters = vec!["t/#", "e/+", "w/#"];
-        if self.number % 2 == 0 {
+        if self.number.is_multiple_of(2) {
             filters.push("t/0");
         }
         if self.in_group {
