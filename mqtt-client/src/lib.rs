@@ -120,6 +120,9 @@ pub use mqttkit_codec::{
 /// What carries the protocol: URLs, TLS, WebSocket, runtimes.
 pub use mqttkit_ws_transport as transport;
 
+#[doc = include_str!("../PARITY.md")]
+pub mod parity {}
+
 /// The README's examples are compiled with the documentation's.
 #[cfg(all(doctest, feature = "tls"))]
 #[doc = include_str!("../README.md")]

@@ -381,6 +381,13 @@ impl Options {
         self
     }
 
+    /// How many topic aliases this side uses, as far as the server allows: messages to the topics used last go without
+    /// their names. Messages must not bring aliases of their own then. MQTT 5.0. Default 0: none.
+    pub fn automatic_topic_aliases(mut self, aliases: u16) -> Self {
+        self.codec.automatic_topic_aliases = aliases;
+        self
+    }
+
     // ---- the transport
 
     /// More servers, to be tried in turn when the one of the URL fails, without a wait before all have been tried. One
