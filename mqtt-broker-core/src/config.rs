@@ -153,8 +153,8 @@ pub struct Config {
     pub max_retained_bytes: usize,
 
     /// Changes that may wait for a [store](crate::store) that is slower than the broker. Beyond it a client whose messages
-    /// add to them is not read until half of them are kept, a client with a session to keep is refused with 0x89, and
-    /// QoS 1 and 2 messages of the host are refused with 0x97. Default 65,536.
+    /// add to them, or that is new, is not read until half of them are kept, one with a session or a will to keep is
+    /// refused with 0x89, and QoS 1 and 2 messages of the host are refused with 0x97. Default 65,536.
     pub store_ops: usize,
     /// Bytes of these changes: messages, once each, and an overhead for each change. Beyond it the same.
     /// Default 64 MiB.

@@ -450,6 +450,12 @@ impl Peer {
                 self.client = Some(accepted.who);
                 self.for_groups = accepted.for_groups;
                 self.window = accepted.window;
+                if let Some(steps) = &mut self.steps
+                    && let Some(op) = state.store_is_behind()
+                {
+                    // Whoever comes again and again could add a little each time.
+                    steps.hold(op);
+                }
                 let mut connack = self.capabilities.announce(accepted.connack);
                 if let Some(data) = self.last_word.take().and_then(|data| Binary::try_from(data).ok()) {
                     // The codec connection names the method, and leaves both out if there was none.

@@ -4,11 +4,12 @@
 
 mod support;
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
 use bytes::BytesMut;
-use mqttkit_broker_core::store::{Batch, MemoryStore, Progress, Snapshot, Store, StoreError};
+use mqttkit_broker_core::store::{Batch, MemoryStore, Progress, Snapshot, Store, StoreError, StoreOp};
 use mqttkit_broker_core::transport::LinkExt;
 use mqttkit_broker_core::{
     Broker, Closed, Config, Connect, Message, QoS, ReasonCode, Subscription, TopicName,
@@ -140,36 +141,59 @@ async fn a_client_does_not_wait_for_ever_to_be_let_in() {
     let mut client = RawClient::open(memory(&broker, 65_536), lasting("c"));
     let Closed::Refused(connack) = client.closed().await else { panic!("not refused") };
     assert_eq!(connack.reason, ReasonCode::ServerUnavailable);
+    // It has its session, if that was written.
     store.resume();
+    let broker = self::broker(&store);
     let mut client = RawClient::open(memory(&broker, 65_536), lasting("c"));
-    client.connected().await;
+    assert!(client.connected().await.session_present);
 }
 
-/// Writes in groups, on a thread of its own, as a file would be written.
+/// Appends to a log in groups, on a thread of its own, and compacts it: a file in all but the bytes.
 #[derive(Clone, Debug, Default)]
-struct Grouping {
-    kept: Arc<Mutex<Snapshot>>,
+struct Log {
+    records: Arc<Mutex<Vec<StoreOp>>>,
+    compactions: Arc<AtomicUsize>,
     queue: Arc<Mutex<Option<mpsc::Sender<Batch>>>>,
 }
 
-impl Store for Grouping {
+impl Log {
+    fn read(&self) -> Snapshot {
+        let mut snapshot = Snapshot::new();
+        self.records.lock().unwrap().iter().for_each(|op| snapshot.apply(op));
+        snapshot
+    }
+
+    fn write(&self, batches: &mpsc::Receiver<Batch>, progress: &Progress) {
+        let mut image = self.read();
+        while let Ok(first) = batches.recv() {
+            let group: Vec<Batch> = [first].into_iter().chain(batches.try_iter()).collect();
+            let last = group.last().unwrap().last();
+            // The disk.
+            std::thread::sleep(Duration::from_millis(1));
+            for op in group.into_iter().flat_map(|batch| batch.ops) {
+                image.apply(&op);
+                self.records.lock().unwrap().push(op);
+            }
+            let mut records = self.records.lock().unwrap();
+            if records.len() > 100 && records.len() > 3 * image.to_ops().count() {
+                *records = image.to_ops().collect();
+                self.compactions.fetch_add(1, Ordering::Relaxed);
+            }
+            drop(records);
+            // The last thing it does: who has waited for it may open the log again.
+            progress.durable(last);
+        }
+    }
+}
+
+impl Store for Log {
     fn open(&self, progress: Progress) -> Result<Snapshot, StoreError> {
         let (queue, batches) = mpsc::channel::<Batch>();
         *self.queue.lock().unwrap() = Some(queue);
-        let kept = Arc::clone(&self.kept);
-        std::thread::spawn(move || {
-            while let Ok(first) = batches.recv() {
-                let group: Vec<Batch> = [first].into_iter().chain(batches.try_iter()).collect();
-                std::thread::sleep(Duration::from_millis(1));
-                let mut kept = kept.lock().unwrap();
-                for op in group.iter().flat_map(|batch| &batch.ops) {
-                    kept.apply(op);
-                }
-                drop(kept);
-                progress.durable(group.last().unwrap().last());
-            }
-        });
-        Ok(self.kept.lock().unwrap().clone())
+        let log = self.clone();
+        let snapshot = self.read();
+        std::thread::spawn(move || log.write(&batches, &progress));
+        Ok(snapshot)
     }
 
     fn submit(&self, batch: Batch) {
@@ -182,7 +206,7 @@ impl Store for Grouping {
 async fn many_clients_and_a_store_on_another_thread() {
     const CLIENTS: usize = 8;
     const MESSAGES: usize = 30;
-    let store = Grouping::default();
+    let store = Log::default();
     let broker = Broker::builder().store(store.clone()).unwrap().build();
     let tasks: Vec<_> = (0..CLIENTS)
         .map(|number| {
@@ -205,9 +229,10 @@ async fn many_clients_and_a_store_on_another_thread() {
     until("all have gone", || broker.stats().clients == 0).await;
     broker.publish(message("kept", "x").with_qos(QoS::ExactlyOnce));
     assert!(broker.shutdown(DEADLINE).await);
-    let kept = store.kept.lock().unwrap().clone();
+    let kept = store.read();
     assert_eq!(kept.sessions(), CLIENTS);
     assert!(kept.messages() >= CLIENTS);
+    assert!(store.compactions.load(Ordering::Relaxed) > 0);
     // Everything that a client has not seen comes with the next broker, then the last one.
     let broker = Broker::builder().store(store).unwrap().build();
     for number in 0..CLIENTS {

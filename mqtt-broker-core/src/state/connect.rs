@@ -77,11 +77,13 @@ impl State {
         }
         let expiry = self.granted_expiry(connect);
         let expiry = client.limits().session_expiry.map_or(expiry, |limit| expiry.min(limit));
-        if !expiry.is_zero() && self.journal.has_failed() {
-            return Connecting::Refused(ReasonCode::ServerUnavailable);
-        }
-        if !expiry.is_zero() && self.journal.is_behind() {
-            return Connecting::Refused(ReasonCode::ServerBusy);
+        if !expiry.is_zero() || connect.will.is_some() {
+            if self.journal.has_failed() {
+                return Connecting::Refused(ReasonCode::ServerUnavailable);
+            }
+            if self.journal.is_behind() {
+                return Connecting::Refused(ReasonCode::ServerBusy);
+            }
         }
         // [MQTT-3.1.4-4]; and what was below one mount point is not for those below another.
         if let Some(&slot) = self.by_id.get(&client_id)

@@ -52,7 +52,7 @@ impl Desk {
             };
             let batch = {
                 let mut tray = self.tray();
-                let batch = Batch { first: tray.first, ops: std::mem::take(&mut tray.ops) };
+                let batch = Batch::new(tray.first, std::mem::take(&mut tray.ops));
                 tray.first += batch.ops.len() as u64;
                 batch
             };

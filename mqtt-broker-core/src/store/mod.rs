@@ -22,7 +22,7 @@
 //!
 //! | packet | waits for |
 //! | --- | --- |
-//! | CONNACK of a session that is kept, or that ends a kept one | the session, and with it everything before |
+//! | CONNACK of a session or a will that is kept, or if a kept session ends for it | that, and everything before |
 //! | SUBACK, UNSUBACK | the subscription |
 //! | PUBACK, PUBREC | the message, for all sessions it is for, and its identifier |
 //! | PUBCOMP | that the identifier is free |
@@ -48,9 +48,9 @@
 //! # When the store is behind, or fails
 //!
 //! At most [`Config::store_ops`](crate::Config::store_ops) and [`Config::store_bytes`](crate::Config::store_bytes) wait
-//! for the store. Beyond it, a connection that has added to them is not read until half of that is written, clients with
-//! sessions to keep are refused as if the server were busy, and messages of the host are refused with 0x97. Connections
-//! that only receive, or send QoS 0 that nobody keeps, notice nothing.
+//! for the store. Beyond it, a connection that has added to them, or is new, is not read until half of that is written,
+//! clients with a session or a will to keep are refused as if the server were busy, and messages of the host are refused
+//! with 0x97. Others that only receive, or send QoS 0 that nobody keeps, notice nothing.
 //!
 //! A store that fails does so for good. Nothing that waits for it is ever acknowledged: those connections are ended,
 //! with 0x97, so that their clients know and send again. From then on QoS 1 and 2 messages are refused with 0x97 (MQTT 3
@@ -70,6 +70,9 @@
 //! - compaction: the thread keeps a [`Snapshot`] of what it has written, by the same `apply`. When the file is several
 //!   times as long as [`Snapshot::to_ops`], it writes those to a new file, syncs it, renames it over the old one and goes
 //!   on there. The broker notices nothing.
+//!
+//! All that ops are made of can be made by a store that reads them back: the fields are public, and what may grow has a
+//! constructor with defaults.
 //!
 //! One op is one record, written wholly or not at all: each is complete in itself, and atomic where two effects belong
 //! together. Between any two ops a store may be cut.
@@ -124,6 +127,11 @@ pub struct Batch {
 }
 
 impl Batch {
+    /// These ops, of which the first has this number.
+    pub fn new(first: u64, ops: Vec<StoreOp>) -> Self {
+        Self { first, ops }
+    }
+
     /// The number of the last op: what to tell [`Progress::durable`] when all of it is kept.
     pub fn last(&self) -> u64 {
         self.first + (self.ops.len() as u64).saturating_sub(1)

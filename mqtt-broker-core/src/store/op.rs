@@ -241,6 +241,20 @@ pub enum Pending {
     },
 }
 
+impl MessageRecord {
+    /// A message that does not expire.
+    pub fn new(number: u64, message: Message) -> Self {
+        Self { number, message, expires: None }
+    }
+}
+
+impl DeliveryRecord {
+    /// A delivery without RETAIN, identifiers and group.
+    pub fn new(number: u64, client_id: Str, qos: QoS) -> Self {
+        Self { number, client_id, qos, retain: false, identifiers: Vec::new(), group: None }
+    }
+}
+
 impl StoreOp {
     /// What it counts for in [`Config::store_bytes`](crate::Config::store_bytes).
     pub(crate) fn cost(&self) -> usize {

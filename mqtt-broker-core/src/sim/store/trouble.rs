@@ -139,3 +139,19 @@ fn a_client_that_was_held_is_not_taken_for_a_silent_one() {
     world.pass(seconds(2));
     assert!(matches!(world.cause(sender), Some(Closed::Timeout(_))));
 }
+
+#[test]
+fn nobody_adds_a_little_each_time_by_coming_again() {
+    let store = MemoryStore::new();
+    let mut world = World::with_store(&store, |config| config.store_ops = 10);
+    store.pause();
+    for number in 0..50 {
+        let client = world.connect(v5("c"));
+        assert!(world.is_connected(client), "it has nothing to keep");
+        world.send(client, retained("a", &number.to_string()));
+        world.cut(client);
+        world.connect(with_will(v5("w"), "w", "x", None));
+    }
+    // And what the end of those leaves that were in when it came to that.
+    assert!(store.waiting() <= 12, "{} wait", store.waiting());
+}
