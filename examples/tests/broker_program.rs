@@ -210,6 +210,17 @@ async fn a_hangup_changes_what_can_be_changed_and_drops_nobody() {
     broker.line(&["the settings stay as they were", "line 1", "brokr"]);
     publish(&traced, "u/1").await.unwrap();
 
+    // Nor do listeners that cannot be opened close those that are open.
+    let no_certificate = format!("{}[[listener]]\nscheme = 'tls'\naddress = '127.0.0.1:0'\n", named(FIRST));
+    folder.write(
+        "broker.toml",
+        &format!("tls = {{ certificate = 'no.pem', key = 'no.key' }}\n{no_certificate}"),
+    );
+    broker.forget();
+    broker.hang_up();
+    broker.line(&["the listeners stay as they were", "no.pem"]);
+    assert!(TcpStream::connect(ws).is_ok() && TcpStream::connect(tcp).is_ok());
+
     folder.write("broker.toml", &named(FIRST));
     broker.forget();
     broker.hang_up();

@@ -394,6 +394,7 @@ impl<L: Link> Drop for Connection<L> {
             self.peer.handle_closed(now);
             let peer = &mut self.peer;
             self.inner.with_state(|state| peer.apply(now, state, &mut Vec::new()));
+            self.log_end(&Closed::Transport);
         }
     }
 }

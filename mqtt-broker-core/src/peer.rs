@@ -277,6 +277,7 @@ impl Peer {
         self.last_word.clone_from(&admission.authentication_data);
         let client = Client::new(&connect, admission, Arc::clone(&self.info));
         self.client = Some(Arc::new(client));
+        self.claimed = None;
         if let Some(will) = &mut connect.will {
             let mut message = Message::from(will.clone());
             if let Err(reason) = self.place_message(&mut message) {

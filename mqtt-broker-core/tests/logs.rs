@@ -7,7 +7,7 @@ mod support;
 use std::fmt::{Debug, Write};
 use std::sync::{Arc, Mutex};
 
-use mqttkit_broker_core::transport::ConnectOptions;
+use mqttkit_broker_core::transport::{ConnectOptions, PeerInfo, Scheme, pipe};
 use mqttkit_broker_core::{
     Admission, BoxFuture, Broker, Config, ConnectRequest, Listen, Message, Policy, QoS, ReasonCode, Refusal,
     TopicFilter, TopicName, TraceError,
@@ -122,6 +122,17 @@ async fn clients_and_listeners_come_and_go() {
     log.one(&["INFO client disconnected", "client=\"c\\n1\"", "reason=0", "the peer disconnected"]).await;
     listening.stop().await;
     log.one(&["INFO listener stopped listening", "\"front\""]).await;
+}
+
+#[tokio::test]
+async fn a_connection_that_its_host_drops_is_logged_too() {
+    let (log, _guard) = Log::start();
+    let broker = Broker::builder().build();
+    let (near, far) = pipe(1024);
+    let served = tokio::spawn(broker.serve(far, PeerInfo::new(Scheme::Tcp, None)));
+    let _client = RawClient::connect(near, v5("c")).await;
+    served.abort();
+    log.one(&["INFO client disconnected", "client=\"c\"", "the connection was cut"]).await;
 }
 
 struct Nobody;

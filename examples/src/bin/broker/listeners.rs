@@ -33,6 +33,11 @@ impl Listeners {
     /// Closes what is not wanted any more and opens what is new; connections live on. What fails is said, and the rest
     /// goes on.
     pub(crate) async fn change_to(&mut self, broker: &Broker, wanted: &[Listener]) {
+        // What cannot be opened must not close what is open.
+        if let Err(problem) = self.check(wanted, broker.config()) {
+            warn!("the listeners stay as they were: {problem}");
+            return;
+        }
         for (listener, listening) in std::mem::take(&mut self.open) {
             if wanted.contains(&listener) {
                 self.open.push((listener, listening));
