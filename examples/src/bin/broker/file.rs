@@ -14,6 +14,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 pub(crate) struct File {
     #[serde(with = "units::duration")]
     pub(crate) shutdown_timeout: Duration,
+    pub(crate) threads: usize,
     pub(crate) log: Log,
     pub(crate) trace: Trace,
     pub(crate) access: Access,
@@ -27,6 +28,7 @@ impl Default for File {
     fn default() -> Self {
         Self {
             shutdown_timeout: Duration::from_millis(1500),
+            threads: 0,
             log: Log::default(),
             trace: Trace::default(),
             access: Access::default(),

@@ -56,6 +56,9 @@ pub(crate) struct CommandLine {
     /// Take the common name of the client's certificate as its user name, before any password
     #[arg(long)]
     certificate_identity: bool,
+    /// Threads that serve clients; 0 is one for each processor, and one alone with up to two of them [default: 0]
+    #[arg(long, value_name = "COUNT")]
+    threads: Option<usize>,
     /// What to log: a level, or levels by target, such as "info" or "warn,mqttkit_broker_core=debug"
     #[arg(long, value_name = "FILTER")]
     log: Option<String>,
@@ -82,6 +85,7 @@ pub(crate) struct Settings {
     pub(crate) log: Log,
     pub(crate) trace: Trace,
     pub(crate) shutdown_timeout: Duration,
+    pub(crate) threads: usize,
 }
 
 /// A listener on the command line.
@@ -126,7 +130,8 @@ impl CommandLine {
 
     /// What the command line leaves open, the file decides.
     fn over(&self, file: File) -> Result<Settings, String> {
-        let File { shutdown_timeout, mut log, mut trace, mut access, mut tls, broker, listener } = file;
+        let File { shutdown_timeout, threads, mut log, mut trace, mut access, mut tls, broker, listener } =
+            file;
         self.decide_tls(&mut tls);
         if let Some(filter) = &self.log {
             log.filter.clone_from(filter);
@@ -148,7 +153,8 @@ impl CommandLine {
             return Err("the identity of certificates needs a CA for clients (--client-ca): no client is asked for one"
                 .to_owned());
         }
-        Ok(Settings { broker, listeners, access, log, trace, shutdown_timeout })
+        let threads = self.threads.unwrap_or(threads);
+        Ok(Settings { broker, listeners, access, log, trace, shutdown_timeout, threads })
     }
 
     fn decide_tls(&self, tls: &mut Tls) {
