@@ -45,7 +45,8 @@ class Inbox {
 
   constructor(client) {
     client.on('message', (topic, payload, packet) => {
-      const message = { topic, payload, qos: packet.qos, retain: packet.retain, dup: packet.dup };
+      const { qos, retain, dup, properties } = packet;
+      const message = { topic, payload, qos, retain, dup, properties };
       const reader = this.#waiting.shift();
       if (reader) reader(message);
       else this.#messages.push(message);
