@@ -37,6 +37,14 @@ pub enum ConnectError {
     /// The enhanced authentication failed at this side: the server could not prove what it should, perhaps.
     #[error(transparent)]
     Authentication(AuthenticationError),
+    /// The Unix socket could not be opened.
+    #[error("cannot open the Unix socket {}: {error}", path.display())]
+    Unix {
+        /// Where it was looked for.
+        path: std::path::PathBuf,
+        /// What the system says.
+        error: std::io::Error,
+    },
     /// A [`Connector`](crate::Connector) of your own failed.
     #[error("cannot connect: {0}")]
     Custom(Box<dyn std::error::Error + Send + Sync>),
@@ -75,6 +83,16 @@ impl ConnectError {
                 | ReasonCode::ServerUnavailable
                 | ReasonCode::ConnectionRateExceeded
                 | ReasonCode::QuotaExceeded => "Try again later",
+                _ => return None,
+            },
+            Self::Unix { error, .. } => match error.kind() {
+                std::io::ErrorKind::NotFound => {
+                    "There is no such file: does the server run, and listen there?"
+                }
+                std::io::ErrorKind::ConnectionRefused => {
+                    "The file is there, but no server listens at it any more"
+                }
+                std::io::ErrorKind::PermissionDenied => "This user may not write to the socket",
                 _ => return None,
             },
             Self::NoAnswer { .. } => {

@@ -90,6 +90,8 @@ mod shared;
 mod subscription;
 mod ticket;
 pub mod typed;
+#[cfg(unix)]
+mod unix;
 
 pub use acknowledgement::Acknowledgement;
 pub use client::Client;
@@ -110,6 +112,8 @@ pub use packets::{Packets, Passed};
 pub use reconnect::{GiveUp, Jitter, ReconnectPolicy, Trouble};
 pub use subscription::{OnDrop, StreamOptions, SubscriptionStream};
 pub use ticket::{Ticket, TicketState};
+#[cfg(unix)]
+pub use unix::UnixConnector;
 
 /// The packets and values of the protocol.
 pub use mqttkit_codec as codec;

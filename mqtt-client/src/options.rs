@@ -375,7 +375,7 @@ impl Options {
         self
     }
 
-    /// The highest topic alias the server may use, MQTT 5.0. Default 0: none.
+    /// The highest topic alias the server may use, MQTT 5.0; messages have their topics all the same. Default 0: none.
     pub fn topic_alias_maximum(mut self, aliases: u16) -> Self {
         self.codec.topic_alias_maximum = aliases;
         self
@@ -525,6 +525,31 @@ impl Options {
         runtime: &R,
     ) -> Result<(Client, Messages), OptionsError> {
         let Parts { client, messages, driver } = self.build(runtime)?;
+        runtime.spawn(driver);
+        Ok((client, messages))
+    }
+
+    /// [`connect`](Self::connect) to a Unix socket, in which the URL says what is spoken: `mqtt://localhost` for MQTT,
+    /// `ws://localhost/mqtt` for WebSocket. Servers, proxies and the recipe are not used then.
+    #[cfg(all(unix, feature = "tokio"))]
+    pub async fn connect_unix(
+        self,
+        path: impl Into<std::path::PathBuf>,
+    ) -> Result<(Client, Messages), ConnectError> {
+        self.connect_unix_on(&mqttkit_ws_transport::TokioRuntime::new(), path).await
+    }
+
+    /// [`connect_unix`](Self::connect_unix) on any runtime that has such sockets.
+    #[cfg(unix)]
+    pub async fn connect_unix_on<R: mqttkit_ws_transport::UnixSockets>(
+        self,
+        runtime: &R,
+        path: impl Into<std::path::PathBuf>,
+    ) -> Result<(Client, Messages), ConnectError> {
+        let endpoint = self.url.clone().map_err(OptionsError::from)?;
+        let connector = crate::UnixConnector::new(runtime.clone(), path, endpoint, self.transport.clone());
+        let Parts { client, messages, mut driver } = self.connect_with(runtime, connector)?;
+        driver.connect().await?;
         runtime.spawn(driver);
         Ok((client, messages))
     }

@@ -4,8 +4,8 @@
 mod support;
 
 use mqttkit_client::codec::{
-    ConnAck, Connect, Disconnect, Packet, ServerEvent, Str, SubAck, SubscribeProperties,
-    UnsubscribeProperties,
+    self, ConnAck, Connect, Disconnect, Packet, ServerConfig, ServerConnection, ServerEvent, Str, SubAck,
+    SubscribeProperties, UnsubscribeProperties,
 };
 use mqttkit_client::transport::{LinkExt, StreamLink, TokioIo};
 use mqttkit_client::{
@@ -450,6 +450,34 @@ async fn every_packet_can_be_watched() {
             ]
         );
         assert_eq!(packets.missed(), 0);
+    }
+}
+
+/// A topic that repeats is sent once; on the next connection it is sent anew. [MQTT-3.3.2-7]
+#[tokio::test(start_paused = true)]
+async fn topics_become_aliases_if_wanted() {
+    for aliases in [0, 2] {
+        let (client, _messages, mut listener) = client(options().automatic_topic_aliases(aliases));
+        let mut packets = client.packets();
+        for _ in 0..2 {
+            let mut server = Server::new(listener.link().await);
+            let mut config = ServerConfig::default();
+            config.topic_alias_maximum = 1;
+            server.connection = ServerConnection::new(config, codec::Instant::ZERO);
+            assert!(matches!(server.event().await, ServerEvent::Connect(_)));
+            server.accept(None).await;
+            for _ in 0..2 {
+                client.publish("long/enough/to/be/worth/it", "m", QoS::AtMostOnce).await.unwrap();
+                assert_eq!(server.message().await.0.topic.as_str(), "long/enough/to/be/worth/it");
+            }
+        }
+        let mut topics = Vec::new();
+        while topics.len() < 4 {
+            if let Passed::Sent(Packet::Publish(publish)) = soon("a packet", packets.recv()).await.unwrap() {
+                topics.push(publish.topic.is_aliased());
+            }
+        }
+        assert_eq!(topics, if aliases > 0 { [false, true, false, true] } else { [false; 4] });
     }
 }
 

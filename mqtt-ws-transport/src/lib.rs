@@ -50,6 +50,8 @@ pub use memory::{MemoryLink, MemoryStream, pipe};
 pub use mirror::Signpost;
 pub use net::{ClientLink, NetLink, ServerLink};
 pub use proxy::{Proxy, ProxyError, ProxyUrlError, SocksReply};
+#[cfg(unix)]
+pub use rt::UnixSockets;
 pub use rt::{AcceptFault, ListenOptions, Listener, Runtime, Sleep};
 pub use sniff::{SNIFF_LEN, Sniffed, sniff};
 pub use stream::StreamLink;

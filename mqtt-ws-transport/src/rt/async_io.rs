@@ -84,6 +84,13 @@ byte_stream!(TcpStream);
 #[cfg(unix)]
 byte_stream!(std::os::unix::net::UnixStream);
 
+#[cfg(unix)]
+pub(super) async fn connect_unix(
+    path: &std::path::Path,
+) -> io::Result<AsyncIo<std::os::unix::net::UnixStream>> {
+    Ok(AsyncIo::new(Async::<std::os::unix::net::UnixStream>::connect(path).await?))
+}
+
 fn taking_turns<T>(
     in_a_row: &mut u8,
     cx: &mut Context<'_>,

@@ -55,6 +55,19 @@ pub trait Runtime: Clone + Debug + Send + Sync + 'static {
     ) -> impl Future<Output = io::Result<Self::Listener>> + Send;
 }
 
+/// A [`Runtime`] with Unix sockets.
+#[cfg(unix)]
+pub trait UnixSockets: Runtime {
+    /// A connected Unix socket.
+    type UnixStream: ByteStream + Debug + 'static;
+
+    /// Opens a connection to the socket at `path`. Dropping the future gives the attempt up.
+    fn connect_unix(
+        &self,
+        path: &std::path::Path,
+    ) -> impl Future<Output = io::Result<Self::UnixStream>> + Send;
+}
+
 /// A timer of a [`Runtime`].
 pub trait Sleep: Future<Output = ()> + Send + Unpin + Debug + 'static {
     /// Sets a new end, also after the timer has ended. Cheaper than a new timer.

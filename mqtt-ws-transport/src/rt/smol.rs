@@ -68,3 +68,12 @@ impl Runtime for SmolRuntime {
         async_io::listen(address, options)
     }
 }
+
+#[cfg(unix)]
+impl super::UnixSockets for SmolRuntime {
+    type UnixStream = AsyncIo<std::os::unix::net::UnixStream>;
+
+    async fn connect_unix(&self, path: &std::path::Path) -> io::Result<Self::UnixStream> {
+        async_io::connect_unix(path).await
+    }
+}

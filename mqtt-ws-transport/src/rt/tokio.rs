@@ -74,6 +74,15 @@ impl Runtime for TokioRuntime {
     }
 }
 
+#[cfg(unix)]
+impl super::UnixSockets for TokioRuntime {
+    type UnixStream = TokioIo<tokio::net::UnixStream>;
+
+    async fn connect_unix(&self, path: &std::path::Path) -> io::Result<Self::UnixStream> {
+        Ok(TokioIo::new(tokio::net::UnixStream::connect(path).await?))
+    }
+}
+
 /// A timer of tokio.
 #[derive(Debug)]
 pub struct TokioSleep {
