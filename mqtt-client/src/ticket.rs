@@ -192,6 +192,11 @@ impl TicketResolver {
         }
     }
 
+    /// Whether nothing of it has been given to a connection.
+    pub(crate) fn is_queued(&self) -> bool {
+        self.0.as_ref().is_some_and(|cell| cell.stage.load(Ordering::Relaxed) == QUEUED)
+    }
+
     pub(crate) fn is_cancelled(&self) -> bool {
         self.0
             .as_ref()

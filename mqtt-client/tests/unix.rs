@@ -1,5 +1,5 @@
 //! The client over a Unix socket, on each runtime that has them.
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 #![cfg(all(unix, feature = "smol", feature = "async-std"))]
 
 mod support;

@@ -208,7 +208,7 @@ impl<L: Link> Online<L> {
             }
         }
         work.put_back(back.into_iter());
-        work.connection_ended(self.written, lost);
+        work.connection_ended(self.written, lost, self.established.is_some());
         work.release();
         Remains {
             session,
@@ -456,8 +456,7 @@ impl<L: Link> Online<L> {
 
     fn may_read(&self, work: &Work, intake: &Intake) -> bool {
         // A server that does not read may be one that waits for this side to do so.
-        let stuck = self.blocked || work.is_crowded();
-        let awaited = stuck || work.is_waiting() || self.established.is_none();
+        let awaited = self.blocked || work.is_waiting() || self.established.is_none();
         self.responses < MAX_RESPONSES && (awaited || !intake.is_full())
     }
 

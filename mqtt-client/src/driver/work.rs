@@ -33,8 +33,6 @@ pub(super) struct Work {
     pub(super) pending: VecDeque<Command>,
     /// How much is left in the queue.
     queued: usize,
-    /// Somebody waits for room in the queue.
-    crowded: bool,
     /// The one message whose round trip is measured.
     probe: Option<(PacketId, Instant)>,
     /// QoS 1 and 2 messages that a connection has taken.
@@ -91,7 +89,6 @@ impl Work {
             shared,
             pending: VecDeque::new(),
             queued: 0,
-            crowded: false,
             probe: None,
             in_flight: InFlight::default(),
             max_in_flight: 0,
@@ -121,7 +118,6 @@ impl Work {
         let budget = if self.pending.is_empty() { budget } else { Budget::default() };
         let control = self.shared.outbox.take(cx, now, budget, &mut self.pending);
         self.queued = control.queued;
-        self.crowded = control.crowded;
         self.shared.counters.expired.increase(control.expired);
         control
     }
@@ -202,11 +198,6 @@ impl Work {
 
     pub(super) fn router(&self) -> &Router {
         &self.router
-    }
-
-    /// Whether somebody waits for room in the queue.
-    pub(super) fn is_crowded(&self) -> bool {
-        self.crowded
     }
 
     /// Whether an answer of the server is outstanding.
@@ -431,9 +422,11 @@ impl Work {
 
     /// The connection has ended, after so many bytes that were ever written: its requests must be asked again, and what
     /// did not get out goes back into the queue, where it can expire or be cancelled.
-    pub(super) fn connection_ended(&mut self, written: u64, lost: usize) {
-        let Counters { expired, dropped, .. } = &self.shared.counters;
-        self.gap = Gap { lost: self.gap.lost + lost, expired: expired.get(), dropped: dropped.get() };
+    pub(super) fn connection_ended(&mut self, written: u64, lost: usize, was_established: bool) {
+        if was_established {
+            let Counters { expired, dropped, .. } = &self.shared.counters;
+            self.gap = Gap { lost, expired: expired.get(), dropped: dropped.get() };
+        }
         self.probe = None;
         self.reissue.extend(self.requests.drain(..).map(|(_, request)| request));
         for flying in self.in_flight.iter() {

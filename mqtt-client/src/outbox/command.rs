@@ -98,6 +98,11 @@ impl Command {
         }
     }
 
+    /// Whether it is a message of which no connection has had anything: one that is published anew may have arrived.
+    pub(crate) fn is_unsent(&self) -> bool {
+        matches!(self, Self::Publish(outgoing) if outgoing.ticket.is_queued())
+    }
+
     pub(crate) fn is_cancelled(&self) -> bool {
         matches!(self, Self::Publish(outgoing) if outgoing.ticket.is_cancelled())
     }

@@ -6,6 +6,21 @@
 //!
 //! A command stays here until a connection takes it ([`Outbox::take`]), a turn's worth at a time. Up to then it can be
 //! cancelled, expire or make room for others; from then on it is with the driver's `Work`, and with the codec's session.
+//!
+//! What a store of messages in flight must write, and when, to survive a loss of power:
+//!
+//! | what | when it is known | before |
+//! | --- | --- | --- |
+//! | a QoS 1 or 2 message | `State::accept`, here | [`Outbox::push`] is ready, and so the application goes on |
+//! | its end without being sent | `Queue::make_room`, `take_expired`, [`Outbox::remove_cancelled`] | its ticket says so |
+//! | its packet identifier | `Online::publish` | its bytes leave in `Online::write` |
+//! | PUBREC: its payload is not needed any more | `Work::received` | PUBREL leaves in `Online::write` |
+//! | its end | `Work::acknowledged` | its ticket says so, its identifier is used again |
+//! | an incoming QoS 2 identifier | `Hand::acknowledge`, `Driver::note` | PUBREC leaves in `Online::write` |
+//! | that it is released | inside the codec, at PUBREL | nothing: to know it for longer does no harm |
+//!
+//! So one sync of the store in front of `Online::write` and one in front of the tickets is enough for a whole turn. All but
+//! the queue itself is in the codec's session, from which `Session::export` gives it and to which `import` brings it back.
 
 mod command;
 mod load;
@@ -38,8 +53,6 @@ pub(crate) struct Control {
     pub(crate) abandoned: bool,
     /// Commands that are left in the queue.
     pub(crate) queued: usize,
-    /// Somebody waits in line for room.
-    pub(crate) crowded: bool,
     /// When the next message expires.
     pub(crate) next_expiry: Option<Instant>,
     /// Messages that have expired, resolved already.
@@ -208,7 +221,6 @@ impl Outbox {
             reconnect: std::mem::take(&mut state.reconnect),
             abandoned: state.users == 0,
             queued: state.queue.len(),
-            crowded: !state.waiting.is_empty(),
             next_expiry: state.queue.next_expiry(),
             expired: expired.len(),
         };

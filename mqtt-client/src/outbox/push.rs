@@ -124,18 +124,14 @@ impl Future for Push<'_> {
                 state.next_id += 1;
                 this.id = Some(id);
                 state.waiting.push_back(Waiting { id, load, waker });
-                // The answers that make room may be behind messages that nobody takes.
-                let driver = state.driver.take();
-                drop(state);
-                wake(driver);
             }
             Some(id) => {
                 if let Some(waiting) = state.waiting.iter_mut().find(|waiting| waiting.id == id) {
                     waiting.waker.clone_from(cx.waker());
                 }
-                drop(state);
             }
         }
+        drop(state);
         this.command = Some(command);
         Poll::Pending
     }

@@ -106,7 +106,7 @@ impl Queue {
         let mut victims = Vec::new();
         for class in &mut self.classes[..below] {
             while !left.takes(load, limit) {
-                let Some(at) = class.iter().position(|command| matches!(command, Command::Publish(_))) else {
+                let Some(at) = class.iter().position(Command::is_unsent) else {
                     break;
                 };
                 if let Some(command) = class.remove(at) {
