@@ -82,7 +82,7 @@ async fn a_client_waits_for_the_store_and_for_nothing_else() {
     broker.stored().await.unwrap();
 }
 
-/// [MQTT-3.1.4-5]: a client may send before it is answered.
+/// A client may send before it is answered.
 #[tokio::test]
 async fn what_comes_behind_a_connect_is_read_when_the_connack_has_left() {
     for store in [None, Some(MemoryStore::new())] {

@@ -29,8 +29,9 @@
 //! | PUBLISH of QoS 2 | its identifier |
 //! | PUBREL | that the message is there |
 //!
-//! A QoS 2 message may so be overtaken by one of another QoS, as the specification allows. Nothing else waits: not a PUBLISH of QoS 0 or 1, not a PINGRESP, and not what has no effect that is kept. No lock is
-//! held while something waits, and the connection goes on with all the rest. Acknowledgements keep their order.
+//! Nothing else waits: not a PUBLISH of QoS 0 or 1, not a PINGRESP, and not what has no effect that is kept. No lock is
+//! held while something waits, and the connection goes on with all the rest. Acknowledgements keep their order; a QoS 2
+//! message may be overtaken by one of another QoS, as the specification allows.
 //!
 //! So QoS 1 is at least once and QoS 2 exactly once, wherever the broker is cut: each packet that makes the other side
 //! forget something leaves when this side can no longer do so. What is lost of the ops is lost from the end, so a store
