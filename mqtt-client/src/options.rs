@@ -1,28 +1,23 @@
 //! `Options`: everything that can be said about a client before it connects.
 
+mod connecting;
+
+pub use connecting::Parts;
+
 use crate::authentication::{Authenticator, Method};
-use crate::client::{Client, Defaults};
-use crate::connector::{Attempt, Connector, Recipe};
+use crate::connector::{Attempt, Recipe};
 use crate::delivery::Delivery;
-use crate::driver::Driver;
-use crate::error::{ConnectError, OptionsError};
-use crate::inbox::{Inbox, SlowReader};
-use crate::messages::Messages;
-use crate::net::NetConnector;
+use crate::error::OptionsError;
+use crate::inbox::SlowReader;
 use crate::outbox::Load;
 use crate::reconnect::ReconnectPolicy;
-use crate::shared::{Clock, Shared};
 use bytes::Bytes;
-use mqttkit_codec::{
-    Binary, ClientConfig, ClientConnection, Connect, ConnectProperties, Instant, QoS, Session, Str,
-    TopicName, Version, Will,
-};
+use mqttkit_codec::{Binary, ClientConfig, Connect, ConnectProperties, QoS, Str, TopicName, Version, Will};
 use mqttkit_ws_transport::http::header::{HeaderName, HeaderValue};
-use mqttkit_ws_transport::{BoxError, ConnectOptions, Endpoint, Proxy, Runtime, Target, UrlError};
+use mqttkit_ws_transport::{BoxError, ConnectOptions, Endpoint, Proxy, Target, UrlError};
 use std::future::Future;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::num::NonZeroU16;
-use std::sync::Arc;
 use std::time::Duration;
 
 /// How to connect and how to behave.
@@ -67,18 +62,6 @@ pub struct Options {
     delivery: Delivery,
     slow_reader: SlowReader,
     manual_acknowledgement: bool,
-}
-
-/// A client whose driver is not running yet. See [`Options::build`].
-#[derive(Debug)]
-#[non_exhaustive]
-pub struct Parts<R: Runtime, C: Connector> {
-    /// The handle.
-    pub client: Client,
-    /// What arrives.
-    pub messages: Messages,
-    /// The future to run: [`Driver::connect`] first or not, then the driver itself to its end.
-    pub driver: Driver<R, C>,
 }
 
 /// What the driver needs of the options.
@@ -180,7 +163,8 @@ impl Options {
         self
     }
 
-    /// Whether to try an older version when the server does not speak this one: 3.1.1 after 5.0, then 3.1. Default false.
+    /// Whether to try an older version when the server does not speak this one: 3.1.1 after 5.0, then 3.1. Default
+    /// false.
     ///
     /// Tried at once, until the first connection is established, when the server refuses the version, answers
     /// with what is no answer in it, or ends the connection without an answer. What an older version cannot
@@ -305,7 +289,7 @@ impl Options {
         self
     }
 
-    /// How long [`Client::disconnect`] waits for what is not acknowledged yet. Default 5 s.
+    /// How long [`Client::disconnect`](crate::Client::disconnect) waits for what is not acknowledged yet. Default 5 s.
     pub fn disconnect_timeout(mut self, timeout: Duration) -> Self {
         self.disconnect_timeout = timeout;
         self
@@ -314,7 +298,8 @@ impl Options {
     // ---- bounds
 
     /// How many outgoing messages and requests may be incomplete at a time, queued and in flight together, and their
-    /// size in bytes. When it is full [`Client::publish`] waits. A message larger than the limit passes when it is
+    /// size in bytes. When it is full [`Client::publish`](crate::Client::publish) waits. A message larger than the
+    /// limit passes when it is
     /// alone. Default 1,000 and 32 MiB.
     pub fn send_queue(mut self, messages: usize, bytes: usize) -> Self {
         self.send_queue = Load { entries: messages, bytes };
@@ -322,13 +307,14 @@ impl Options {
     }
 
     /// How outgoing messages are treated: time to live, priority, what happens at a full queue or without a
-    /// connection. [`Client::publish_with`] says it for one message.
+    /// connection. [`Client::publish_with`](crate::Client::publish_with) says it for one message.
     pub fn delivery(mut self, delivery: Delivery) -> Self {
         self.delivery = delivery;
         self
     }
 
-    /// How many QoS 1 and 2 messages may be sent and not acknowledged. A small number also makes progress on a link that
+    /// How many QoS 1 and 2 messages may be sent and not acknowledged. A small number also makes progress on a link
+    /// that
     /// breaks often, where a large one sends the same again and again.
     ///
     /// Default 1,000 for MQTT 5.0, where the server's Receive Maximum holds besides, and 20 for MQTT 3, where a server
@@ -338,21 +324,24 @@ impl Options {
         self
     }
 
-    /// How many incoming messages are held for [`Messages`], and their size in bytes; up to twice as much where
-    /// [`Messages`] says so. Default 1,000 and 32 MiB.
+    /// How many incoming messages are held for [`Messages`](crate::Messages), and their size in bytes; up to twice as
+    /// much where
+    /// [`Messages`](crate::Messages) says so. Default 1,000 and 32 MiB.
     pub fn receive_buffer(mut self, messages: usize, bytes: usize) -> Self {
         self.receive_buffer = Load { entries: messages, bytes };
         self
     }
 
-    /// What happens when [`Messages`] is full. Default: the client stops reading, so that the server waits.
+    /// What happens when [`Messages`](crate::Messages) is full. Default: the client stops reading, so that the server
+    /// waits.
     pub fn slow_reader(mut self, slow_reader: SlowReader) -> Self {
         self.slow_reader = slow_reader;
         self
     }
 
-    /// Whether what comes out of [`Messages`] is acknowledged by the application, with the handle that
-    /// [`Messages::recv_unacknowledged`] gives; [`Messages::recv`] acknowledges by itself then. Otherwise a message is
+    /// Whether what comes out of [`Messages`](crate::Messages) is acknowledged by the application, with the handle that
+    /// [`Messages::recv_unacknowledged`](crate::Messages::recv_unacknowledged) gives;
+    /// [`Messages::recv`](crate::Messages::recv) acknowledges by itself then. Otherwise a message is
     /// acknowledged when it is put in there. Streams have an option of their own. Default false.
     pub fn manual_acknowledgement(mut self, manual: bool) -> Self {
         self.manual_acknowledgement = manual;
@@ -413,10 +402,12 @@ impl Options {
         self
     }
 
-    /// Whether to go where a server sends the client, MQTT 5.0: the reasons "use another server" and "server moved" with a
+    /// Whether to go where a server sends the client, MQTT 5.0: the reasons "use another server" and "server moved"
+    /// with a
     /// Server Reference. Default false, since user name and password are shown there too.
     ///
-    /// The reference is a URL, or a host with or without a port, which is reached with the scheme and path of the URL; the
+    /// The reference is a URL, or a host with or without a port, which is reached with the scheme and path of the
+    /// URL; the
     /// first of a list counts. From TLS it never leads to what is not. The first three of a row are followed at once,
     /// others after the wait of the [`ReconnectPolicy`]. After "use another server" the client comes back when that
     /// connection ends; "server moved" takes the place of the URL.
@@ -434,7 +425,10 @@ impl Options {
     /// The TLS configuration for `mqtts://` and `wss://`;
     /// [`ClientTls`](mqttkit_ws_transport::tls::ClientTls) makes one from PEM. Default: the usual roots.
     #[cfg(feature = "tls")]
-    pub fn tls(mut self, config: impl Into<Arc<mqttkit_ws_transport::rustls::ClientConfig>>) -> Self {
+    pub fn tls(
+        mut self,
+        config: impl Into<std::sync::Arc<mqttkit_ws_transport::rustls::ClientConfig>>,
+    ) -> Self {
         self.transport = self.transport.tls(config);
         self
     }
@@ -445,7 +439,8 @@ impl Options {
         self
     }
 
-    /// Through this proxy, HTTP or SOCKS5. Default none; [`transport`](Self::transport) can take it from the environment.
+    /// Through this proxy, HTTP or SOCKS5. Default none; [`transport`](Self::transport) can take it from the
+    /// environment.
     pub fn proxy(mut self, proxy: impl Into<Option<Proxy>>) -> Self {
         self.transport = self.transport.proxy(proxy);
         self
@@ -481,144 +476,6 @@ impl Options {
     {
         self.recipe = Some(Recipe::new(recipe));
         self
-    }
-
-    // ---- connecting
-
-    /// Connects on tokio: returns when the server has accepted the connection. The driver runs in a task of its own.
-    ///
-    /// From then on the connection is restored as [`reconnect`](Self::reconnect) says.
-    ///
-    /// Cancel-safe: dropping the future gives everything up.
-    ///
-    /// # Errors
-    /// Why the first attempt failed. Nothing is left running.
-    ///
-    /// # Panics
-    /// Outside of a tokio runtime.
-    #[cfg(feature = "tokio")]
-    pub async fn connect(self) -> Result<(Client, Messages), ConnectError> {
-        self.connect_on(&mqttkit_ws_transport::TokioRuntime::new()).await
-    }
-
-    /// Connects on tokio in the background, and goes on trying as [`reconnect`](Self::reconnect) says, whatever comes
-    /// of the first attempt. Messages can be published at once; [`Client::events`] tells how it goes.
-    ///
-    /// # Panics
-    /// Outside of a tokio runtime.
-    #[cfg(feature = "tokio")]
-    pub fn connect_in_background(self) -> Result<(Client, Messages), OptionsError> {
-        self.connect_in_background_on(&mqttkit_ws_transport::TokioRuntime::new())
-    }
-
-    /// [`connect`](Self::connect) on any runtime.
-    pub async fn connect_on<R: Runtime>(self, runtime: &R) -> Result<(Client, Messages), ConnectError> {
-        let Parts { client, messages, mut driver } = self.build(runtime)?;
-        driver.connect().await?;
-        runtime.spawn(driver);
-        Ok((client, messages))
-    }
-
-    /// [`connect_in_background`](Self::connect_in_background) on any runtime.
-    pub fn connect_in_background_on<R: Runtime>(
-        self,
-        runtime: &R,
-    ) -> Result<(Client, Messages), OptionsError> {
-        let Parts { client, messages, driver } = self.build(runtime)?;
-        runtime.spawn(driver);
-        Ok((client, messages))
-    }
-
-    /// [`connect`](Self::connect) to a Unix socket, in which the URL says what is spoken: `mqtt://localhost` for MQTT,
-    /// `ws://localhost/mqtt` for WebSocket. Servers, proxies and the recipe are not used then.
-    #[cfg(all(unix, feature = "tokio"))]
-    pub async fn connect_unix(
-        self,
-        path: impl Into<std::path::PathBuf>,
-    ) -> Result<(Client, Messages), ConnectError> {
-        self.connect_unix_on(&mqttkit_ws_transport::TokioRuntime::new(), path).await
-    }
-
-    /// [`connect_unix`](Self::connect_unix) on any runtime that has such sockets.
-    #[cfg(unix)]
-    pub async fn connect_unix_on<R: mqttkit_ws_transport::UnixSockets>(
-        self,
-        runtime: &R,
-        path: impl Into<std::path::PathBuf>,
-    ) -> Result<(Client, Messages), ConnectError> {
-        let endpoint = self.url.clone().map_err(OptionsError::from)?;
-        let connector = crate::UnixConnector::new(runtime.clone(), path, endpoint, self.transport.clone());
-        let Parts { client, messages, mut driver } = self.connect_with(runtime, connector)?;
-        driver.connect().await?;
-        runtime.spawn(driver);
-        Ok((client, messages))
-    }
-
-    /// The client and its driver, which you run yourself: nothing happens but when it is polled.
-    pub fn build<R: Runtime>(self, runtime: &R) -> Result<Parts<R, NetConnector<R>>, OptionsError> {
-        let connector = NetConnector::new(runtime.clone(), self.url.clone()?, self.transport.clone())
-            .or_else(self.servers.clone())
-            .with_recipe(self.recipe.clone());
-        self.connect_with(runtime, connector)
-    }
-
-    /// Like [`build`](Self::build), over a transport of your own. The URL, the recipe and the options of
-    /// the transport are not used then.
-    pub fn connect_with<R: Runtime, C: Connector>(
-        mut self,
-        runtime: &R,
-        connector: C,
-    ) -> Result<Parts<R, C>, OptionsError> {
-        match self.invalid {
-            Some(Invalid::Text(option, error)) => return Err(OptionsError::Text { option, error }),
-            Some(Invalid::WillTopic(error)) => return Err(OptionsError::WillTopic(error)),
-            Some(Invalid::Server(error)) => return Err(OptionsError::Url(error)),
-            None => {}
-        }
-        if let Some(method) = &self.authentication {
-            if self.connect.version != Version::V5 {
-                return Err(OptionsError::AuthenticationVersion);
-            }
-            let method = Str::try_from(method.name());
-            let method =
-                method.map_err(|error| OptionsError::Text { option: "authentication method", error })?;
-            self.connect.properties = self.connect.properties.with_authentication_method(&method);
-        }
-        // Finds what cannot be encoded now, and not at the first attempt.
-        ClientConnection::new(self.codec.clone(), self.connect.clone(), Session::new(), Instant::ZERO)
-            .map_err(OptionsError::Connect)?;
-        let clock = {
-            let runtime = runtime.clone();
-            Clock::new(move || Instant::new(runtime.now()))
-        };
-        let client_id = self.connect.client_id.clone();
-        let inbox = Inbox::new(self.receive_buffer, self.slow_reader, self.manual_acknowledgement, None);
-        let shared = Arc::new(Shared::new(clock, self.send_queue, inbox, client_id));
-        let session_expiry = self.connect.properties.session_expiry_interval().unwrap_or(0);
-        let defaults = Defaults {
-            disconnect_timeout: self.disconnect_timeout,
-            delivery: self.delivery,
-            // Before MQTT 5.0 a goodbye has no properties, which are not sent then.
-            session_expires_later: session_expiry > 0 || !self.connect.version.has_properties(),
-            has_properties: self.connect.version.has_properties(),
-        };
-        let client = Client::new(Arc::clone(&shared), defaults);
-        let messages = Messages::new(Arc::clone(&shared));
-        let version_fallback = self.version_fallback && self.authentication.is_none();
-        let settings = Settings {
-            connect: self.connect,
-            codec: self.codec,
-            authentication: self.authentication,
-            connect_timeout: self.connect_timeout,
-            reconnect: self.reconnect,
-            receive_buffer: self.receive_buffer,
-            max_in_flight: self.max_in_flight,
-            follow_redirects: self.follow_redirects,
-            version_fallback,
-            resubscribe: self.resubscribe,
-            disconnect_timeout: self.disconnect_timeout,
-        };
-        Ok(Parts { client, messages, driver: Driver::new(runtime.clone(), connector, settings, shared) })
     }
 
     fn text(&mut self, option: &'static str, text: String) -> Option<Str> {
