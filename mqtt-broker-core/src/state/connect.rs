@@ -8,7 +8,7 @@ use mqttkit_codec::{Closed, ConnAck, Connect, Instant, ReasonCode, Session as In
 
 use super::handover::InFlightForGroups;
 use super::outbox::Room;
-use super::session::{FOR_EVER, Link, LinkKind, LinkStatus, Session};
+use super::session::{FOR_EVER, Left, Link, LinkKind, LinkStatus, Session};
 use super::{ClientKey, State};
 use crate::events::{DropCause, Event};
 use crate::notify::Notify;
@@ -87,7 +87,7 @@ impl State {
         }
         // [MQTT-3.1.4-4]; and what was below one mount point is not for those below another.
         if let Some(&slot) = self.by_id.get(&client_id)
-            && (connect.clean_start || self.sessions[slot].mount_point.as_ref() != client.mount_point())
+            && (connect.clean_start || self.sessions[slot].mount_point.as_deref() != client.mount_point())
         {
             self.end_session(now, slot);
         }
@@ -106,11 +106,13 @@ impl State {
         let link = self.attach(now, slot, notify, Some(Arc::clone(&who)), receive_maximum);
         let session = &mut self.sessions[slot];
         session.expiry = expiry;
-        session.will = connect.will.as_ref().map(mqttkit_codec::Will::detached);
+        session.will = connect.will.as_ref().map(|will| Box::new(will.detached()));
         session.bridge = connect.bridge;
-        session.mount_point = who.mount_point().cloned();
-        let in_flight = std::mem::take(&mut session.in_flight);
-        let for_groups = std::mem::take(&mut session.for_groups);
+        session.mount_point = who.mount_point().cloned().map(Box::new);
+        let (in_flight, for_groups) = match session.left.take() {
+            Some(left) => (left.in_flight, left.for_groups),
+            None => (InFlight::new(), InFlightForGroups::new()),
+        };
         self.record_session(slot, None);
         let window = usize::from(receive_maximum.get());
         let connack = self.conn_ack(connect, session_present, expiry, &client_id);
@@ -156,8 +158,7 @@ impl State {
         let slot = client.slot;
         let session = &mut self.sessions[slot];
         session.link = None;
-        session.in_flight = in_flight;
-        session.for_groups = for_groups;
+        session.left = (!in_flight.is_empty()).then(|| Box::new(Left { in_flight, for_groups }));
         self.counters.clients -= 1;
         self.observers
             .emit(|| Event::Disconnected { client_id: session.client_id.clone(), cause: closed.clone() });
@@ -189,7 +190,7 @@ impl State {
         session.expires_at = (session.expiry != FOR_EVER).then(|| now + session.expiry);
         let delay = session.will.as_ref().and_then(|will| will.properties.will_delay_interval());
         let at_once = match delay.unwrap_or(0) {
-            0 => session.will.take(),
+            0 => session.will.take().map(|will| *will),
             seconds => {
                 // [MQTT-3.1.3-9]: a client that is back in time keeps its will from being published.
                 session.will_at = session.will.is_some().then(|| now + Duration::from_secs(seconds.into()));
@@ -209,7 +210,7 @@ impl State {
         let Some(mut session) = self.sessions.try_remove(slot) else { return };
         self.by_id.remove(&session.client_id);
         self.timers.set(slot, session.deadline(), None);
-        for filter in &session.subscriptions {
+        for filter in session.subscriptions.iter() {
             self.router.remove(filter, slot);
         }
         let orphans = session.take_orphans();
@@ -217,7 +218,7 @@ impl State {
         self.counters.lose(&mut self.observers, &session.client_id, DropCause::SessionEnded, waiting);
         self.hand_over(now, &session.client_id, session.kept, orphans);
         if let Some(will) = session.will {
-            self.publish_will_of(now, session.recorded.then_some(&session.client_id), will);
+            self.publish_will_of(now, session.recorded.then_some(&session.client_id), *will);
         }
         if session.recorded {
             // Behind what it leaves to others.

@@ -132,9 +132,9 @@ impl State {
         session.recorded = true;
         let record = SessionRecord {
             expiry: (session.expiry != FOR_EVER).then_some(session.expiry),
-            mount_point: session.mount_point.clone(),
+            mount_point: session.mount_point.as_deref().cloned(),
             bridge: session.bridge,
-            will: session.will.clone(),
+            will: session.will.as_deref().cloned(),
             left: None,
         };
         let client_id = session.client_id.clone();

@@ -8,6 +8,7 @@ mod agreement;
 mod connect;
 mod deliver;
 mod exchange;
+mod filters;
 mod group;
 mod handover;
 mod journal;
@@ -154,7 +155,7 @@ impl State {
             let ends = session.expires_at.is_some_and(|at| at <= now);
             let will = if session.will_at.is_some_and(|at| at <= now) {
                 session.will_at = None;
-                session.will.take()
+                session.will.take().map(|will| *will)
             } else {
                 None
             };
@@ -196,7 +197,7 @@ impl State {
     /// Why this connection must end, if it must.
     pub(crate) fn kicked(&self, client: ClientKey) -> Option<Refusal> {
         match self.current(client) {
-            Some(session) => session.link.as_ref()?.kick.clone(),
+            Some(session) => session.link.as_ref()?.kick.as_deref().cloned(),
             None => Some(ReasonCode::SessionTakenOver.into()),
         }
     }
@@ -286,7 +287,7 @@ impl State {
         let Some(link) = self.sessions.get_mut(slot).and_then(|session| session.link.as_mut()) else {
             return false;
         };
-        link.kick.get_or_insert(refusal);
+        link.kick.get_or_insert_with(|| Box::new(refusal));
         link.status = LinkStatus::Woken;
         self.woken.push(slot);
         true

@@ -14,7 +14,7 @@ use super::journal::{Clock, Journal};
 use super::outbox::{Ids, Queued, Routed};
 use super::retained::Cursor;
 use super::router::Wish;
-use super::session::FOR_EVER;
+use super::session::{FOR_EVER, Left};
 use crate::policy::unmounted_topic;
 use crate::store::{
     InFlightRecord, KeptSession, MessageRecord, Progress, QueuedRecord, SessionRecord, Snapshot, StoreOp,
@@ -71,8 +71,8 @@ impl State {
         session.kept = !session.expiry.is_zero();
         session.recorded = true;
         session.bridge = record.bridge;
-        session.mount_point.clone_from(&record.mount_point);
-        session.will.clone_from(&record.will);
+        session.mount_point = record.mount_point.clone().map(Box::new);
+        session.will = record.will.clone().map(Box::new);
         let elapsed = record.left.map_or(Duration::ZERO, |left| clock.since(now, left));
         session.expires_at =
             (session.expiry != FOR_EVER).then(|| now + session.expiry.saturating_sub(elapsed));
@@ -144,8 +144,7 @@ impl State {
         let session = &mut self.sessions[slot];
         match InFlight::import(state) {
             Ok(in_flight) => {
-                session.in_flight = in_flight;
-                session.for_groups = for_groups;
+                session.left = Some(Box::new(Left { in_flight, for_groups }));
             }
             // No sequence of ops leads there.
             Err(error) => warn!(client = %session.client_id, %error, "what was in flight is not restored"),

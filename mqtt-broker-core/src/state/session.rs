@@ -8,12 +8,13 @@
 //!                       └─ kick: the link is asked to give it back     └─ expiry, clean start ─▶ (none)
 //! ```
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use mqttkit_codec::{Instant, Session as InFlight, Str, TopicFilter, Will};
+use mqttkit_codec::{Instant, Session as InFlight, Str, Will};
 
+use super::filters::Filters;
 use super::handover::InFlightForGroups;
 use super::outbox::{Outbox, Room};
 use super::retained::Cursor;
@@ -28,17 +29,15 @@ pub(super) struct Session {
     pub(super) client_id: Str,
     /// The connection that has the session now.
     pub(super) link: Option<Link>,
-    /// What is in flight. While a client is connected its connection has it and this is empty.
-    pub(super) in_flight: InFlight,
-    /// Which of that came for groups. While a client is connected its connection has this too.
-    pub(super) for_groups: InFlightForGroups,
-    pub(super) subscriptions: HashSet<TopicFilter>,
+    /// What is in flight. While a client is connected its connection has it.
+    pub(super) left: Option<Box<Left>>,
+    pub(super) subscriptions: Filters,
     pub(super) outbox: Outbox,
     /// Subscriptions that have not seen all their retained messages yet.
     pub(super) cursors: VecDeque<Cursor>,
     /// How long it outlives its connection.
     pub(super) expiry: Duration,
-    pub(super) will: Option<Will>,
+    pub(super) will: Option<Box<Will>>,
     /// When the will of a client that is gone is published.
     pub(super) will_at: Option<Instant>,
     /// When the session of a client that is gone ends.
@@ -48,13 +47,21 @@ pub(super) struct Session {
     /// The client is a bridge to another broker: it gets RETAIN as published and nothing of its own back.
     pub(super) bridge: bool,
     /// What stands before all topics of this client and is not for it to see.
-    pub(super) mount_point: Option<Str>,
+    pub(super) mount_point: Option<Box<Str>>,
     /// What it holds is told to the store.
     pub(super) kept: bool,
     /// The store knows of it, if only for its will.
     pub(super) recorded: bool,
     /// The last publication this session was found for, and its place in the list of matches.
     pub(super) mark: (u64, usize),
+}
+
+/// What a connection left in flight when it ended.
+#[derive(Debug)]
+pub(super) struct Left {
+    pub(super) in_flight: InFlight,
+    /// Which of that came for groups.
+    pub(super) for_groups: InFlightForGroups,
 }
 
 /// The connection that has a session.
@@ -67,7 +74,7 @@ pub(super) struct Link {
     /// How many QoS 1 and 2 messages the client takes at a time.
     pub(super) window: usize,
     /// Why the connection is to end.
-    pub(super) kick: Option<Refusal>,
+    pub(super) kick: Option<Box<Refusal>>,
     /// How much may wait for it.
     pub(super) room: Room,
     /// Who it is, of a client of the network.
@@ -100,9 +107,8 @@ impl Session {
         Self {
             client_id,
             link: None,
-            in_flight: InFlight::new(),
-            for_groups: InFlightForGroups::new(),
-            subscriptions: HashSet::new(),
+            left: None,
+            subscriptions: Filters::new(),
             outbox: Outbox::default(),
             cursors: VecDeque::new(),
             expiry: Duration::ZERO,
@@ -135,12 +141,23 @@ impl Session {
     pub(super) fn outstanding(&self) -> usize {
         let in_flight = match &self.link {
             Some(link) => link.notify.in_flight(),
-            None => self.in_flight.in_flight(),
+            None => self.left.as_ref().map_or(0, |left| left.in_flight.in_flight()),
         };
         self.outbox.len() + in_flight
     }
 
     pub(super) fn is_online(&self) -> bool {
         self.link.is_some()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Session;
+
+    /// A broker has one for each client, most of which are idle.
+    #[test]
+    fn a_session_is_small() {
+        assert!(size_of::<Session>() <= 400, "a Session is {} bytes", size_of::<Session>());
     }
 }
