@@ -73,6 +73,33 @@ async fn written_means_that_the_transport_has_taken_it() {
     }
 }
 
+/// What was sent in part cannot have arrived: it is no more "written" then, and nothing that may be there twice.
+#[tokio::test(start_paused = true)]
+async fn a_message_cut_in_the_middle_is_not_written_until_it_is_sent_again() {
+    for version in VERSIONS {
+        let (client, _messages, mut listener) = client_over(options().version(version), 64);
+        let mut events = client.events();
+        let server = listener.accept(None).await;
+        connected(&mut events).await;
+        let ticket = client.publish_message(message(vec![7; 1000], QoS::AtLeastOnce)).await.unwrap();
+        settle().await;
+        drop(server);
+        event(&mut events, |event| matches!(event, Event::Disconnected(_)).then_some(())).await;
+        let mut server = listener.accept(None).await;
+        let now = event(&mut events, |event| match event {
+            Event::Connected(now) => Some(now),
+            _ => None,
+        })
+        .await;
+        assert_eq!((now.republished, now.possibly_duplicated), (1, 0));
+        assert_eq!(ticket.state(), TicketState::Queued, "CONNECT was sent, not this");
+        let (_, token) = server.message().await;
+        assert_eq!(ticket.state(), TicketState::Written);
+        server.ack(token).await;
+        assert_eq!(soon("PUBACK", ticket).await, Ok(ReasonCode::Success));
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_message_that_was_cancelled_is_never_sent_and_gives_its_place_back() {
     let (client, _messages, mut listener) = client(options().send_queue(2, 1 << 20));
