@@ -89,7 +89,8 @@ for (const scheme of ['tcp', 'ws']) {
       const again = await client(t, kept);
       const message = await again.inbox.next();
       assert.equal(message.payload.toString(), '100');
-      assert.ok([98, 99].includes(message.properties.messageExpiryInterval), `${message.properties.messageExpiryInterval}`);
+      const left = message.properties.messageExpiryInterval;
+      assert.ok(left >= 90 && left < 100, `${left} s left`);
       assert.equal(again.inbox.size, 0);
     });
 

@@ -99,7 +99,7 @@ pub(crate) fn check_named_tests(file: &Path, name: &str, statements: &[Statement
                     statement.id == id
                         && matches!(&statement.proof, Proof::Tests(tests) if tests.contains(&test))
                 });
-                assert!(proven, "{id} does not list {test}");
+                assert!(proven, "{test} names {id}: add it to the tests of that row in the table");
             }
         } else if line == "}" {
             named.clear();
