@@ -110,3 +110,32 @@ async fn a_retained_message_comes_to_a_later_subscriber_with_its_properties() {
     bye(&client).await;
     bye(&late).await;
 }
+
+/// mosquitto sends a message once for each subscription that fits, or once for all, with its identifiers.
+#[tokio::test]
+async fn overlapping_streams_get_each_message_once_and_the_rest_goes_to_messages() {
+    let broker = Mosquitto::start();
+    for qos in LEVELS {
+        let (client, mut messages) = Client::builder(&broker.tcp()).connect().await.unwrap();
+        client.subscribe("rest", qos).await.unwrap();
+        let mut wide = client.stream("a/#", qos).await.unwrap();
+        let mut narrow = client.stream("a/b", qos).await.unwrap();
+        for n in 0..50 {
+            client.publish("a/b", n.to_string(), qos).await.unwrap();
+            client.publish("rest", n.to_string(), qos).await.unwrap();
+        }
+        for n in 0..50 {
+            for stream in [&mut wide, &mut narrow] {
+                let message = soon("a message", stream.recv()).await.unwrap();
+                assert_eq!(message.payload, n.to_string(), "{:?}, QoS {}", stream.filters(), qos.as_u8());
+            }
+            assert_eq!(next(&mut messages).await.payload, n.to_string());
+        }
+        // What is behind an acknowledged unsubscription would be here by now.
+        client.unsubscribe("a/#").await.unwrap();
+        assert!(soon("the end", wide.recv()).await.is_none());
+        assert!(narrow.try_recv().is_none() && messages.try_recv().is_none());
+        drop(narrow);
+        bye(&client).await;
+    }
+}
