@@ -215,7 +215,10 @@ fn log(event: &Event) {
             "connected"
         ),
         Event::ConnectFailed(error) => warn!(%error, "cannot connect"),
-        Event::Disconnected(cause) => warn!(%cause, "disconnected"),
+        Event::Disconnected(cause) => match &**cause {
+            DisconnectCause::Local(reason) if !reason.is_error() => info!("disconnected"),
+            _ => warn!(%cause, "disconnected"),
+        },
         Event::Reconnecting { attempt, delay } => debug!(attempt, ?delay, "waiting to connect again"),
         Event::Redirected { reference, moved } => info!(%reference, moved, "the server names another"),
         Event::FallingBack { version } => info!(%version, "trying an older version"),

@@ -1,13 +1,13 @@
-//! Options that show on the wire only, and transports of one's own.
+//! What shows on the wire only: topic aliases, batches of subscriptions.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
 mod support;
 
 use mqttkit_broker_core::Broker;
 use mqttkit_client::codec::Packet;
-use mqttkit_client::{Passed, QoS};
+use mqttkit_client::{Passed, QoS, SubscribeProperties, Subscription};
 use support::broker::connect;
-use support::server::options;
+use support::server::{client, options};
 use support::{next, soon};
 
 #[tokio::test]
@@ -36,50 +36,26 @@ async fn topics_get_aliases_in_both_directions() {
     assert_eq!((sent, received), (vec![false, true], vec![false, true]), "the second time without its name");
 }
 
-#[cfg(unix)]
-mod unix {
-    use super::*;
-    use mqttkit_client::transport::{StreamLink, TokioIo, TokioRuntime};
-    use mqttkit_client::{ConnectError, Connector, Parts};
-    use std::future::Future;
-    use std::path::PathBuf;
-    use std::time::Duration;
-    use tokio::net::{UnixListener, UnixStream};
-
-    /// Connects to a Unix socket.
-    struct ToSocket(PathBuf);
-
-    impl Connector for ToSocket {
-        type Link = StreamLink<TokioIo<UnixStream>>;
-
-        fn connect(
-            &mut self,
-            _: Duration,
-        ) -> impl Future<Output = Result<Self::Link, ConnectError>> + Send + 'static {
-            let path = self.0.clone();
-            async move {
-                let stream = UnixStream::connect(path).await;
-                stream.map(StreamLink::from_tokio).map_err(|error| ConnectError::Custom(error.into()))
-            }
-        }
+#[tokio::test(start_paused = true)]
+async fn subscriptions_are_restored_in_batches() {
+    let (client, _messages, mut listener) = client(options());
+    let filters: Vec<_> =
+        (0..150).map(|n| Subscription::new(format!("t/{n}").try_into().unwrap(), QoS::AtMostOnce)).collect();
+    let (granted, server) = tokio::join!(client.subscribe_many(filters, SubscribeProperties::new()), async {
+        let mut server = listener.accept(None).await;
+        let asked = server.subscribe().await;
+        assert_eq!(asked.subscriptions.len(), 150, "one request of the application is one of the protocol");
+        server.grant(&asked).await;
+        server
+    });
+    assert_eq!(granted.unwrap().len(), 150);
+    drop(server);
+    let mut server = listener.accept(None).await;
+    let mut restored = Vec::new();
+    for _ in 0..3 {
+        let asked = server.subscribe().await;
+        restored.push(asked.subscriptions.len());
+        server.grant(&asked).await;
     }
-
-    #[tokio::test]
-    async fn a_unix_socket_is_a_connector_of_a_few_lines() {
-        let path = std::env::temp_dir().join(format!("mqttkit-client-{}.sock", std::process::id()));
-        std::fs::remove_file(&path).ok();
-        let listener = UnixListener::bind(&path).unwrap();
-        let broker = Broker::builder().build();
-        tokio::spawn(async move {
-            let (stream, _) = listener.accept().await.unwrap();
-            broker.serve_stream(stream, None).await.unwrap();
-        });
-        let Parts { client, mut messages, driver, .. } =
-            options().connect_with(&TokioRuntime::new(), ToSocket(path.clone())).unwrap();
-        tokio::spawn(driver);
-        soon("subscribe", client.subscribe("a", QoS::AtLeastOnce)).await.unwrap();
-        client.publish("a", "through a file", QoS::AtLeastOnce).await.unwrap();
-        assert_eq!(next(&mut messages).await.payload, "through a file");
-        std::fs::remove_file(&path).ok();
-    }
+    assert_eq!(restored, [64, 64, 22]);
 }
