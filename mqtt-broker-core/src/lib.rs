@@ -90,6 +90,9 @@
 //! - `serde`: [`Config`] from a file, with durations and sizes as people write them, which `units` reads.
 //! - `self-signed`: certificates for development, as in [`transport::tls`].
 
+#[cfg(feature = "bench")]
+#[doc(hidden)]
+pub mod bench;
 mod broker;
 mod capabilities;
 mod config;
