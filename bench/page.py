@@ -95,6 +95,7 @@ def plot(scenario, transports, brokers, cells):
     lines = [
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{left + width + 90}" height="{40 + height * len(bars)}" '
         'font-family="sans-serif" font-size="12">',
+        '<rect width="100%" height="100%" fill="white"/>',
         f'<text x="{left}" y="18" font-weight="bold">{escape(scenario.title)}: {escape(label)}, logarithmic, less is better</text>',
     ]
     for at, (broker, transport, value) in enumerate(bars):

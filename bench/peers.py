@@ -27,6 +27,8 @@ class Peer:
     name = ""
     transports = ("tcp", "ws", "tls", "wss")
     path = "/mqtt"
+    # What it is known not to do: the beginning of a scenario's name, and why.
+    lacks = {}
 
     def install(self):
         """Makes it available, or raises Unavailable."""
@@ -111,6 +113,7 @@ class Relay(Peer):
 
     name = "relay"
     transports = ("tcp", "ws")
+    lacks = {name: "it is no broker" for name in ("shared", "connections", "subscriptions", "retained")}
 
     def install(self):
         cargo_build()
@@ -203,6 +206,7 @@ class Rmqtt(CargoPeer):
 
 class Nats(Peer):
     name = "nats"
+    lacks = {"shared": "it has no shared subscriptions in MQTT"}
 
     def binary(self):
         return CACHE / "venv" / "bin" / "nats-server"
