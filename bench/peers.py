@@ -119,7 +119,7 @@ class Relay(Peer):
         cargo_build()
 
     def version(self):
-        return output(BIN / "bench", "--version")
+        return "bench relay " + output("git", "-C", ROOT, "rev-parse", "--short", "HEAD")
 
     def command(self, transport, place):
         more = ["--websocket"] if transport == "ws" else []

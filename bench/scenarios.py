@@ -36,6 +36,7 @@ CONNECTIONS = (
     ("cpu_us_per_connect", "CPU µs/connect", 1),
     ("storm_s", "storm, s", 2),
     ("storm_cpu_us", "CPU µs/reconnect", 1),
+    ("turned_away", "tried again", 0),
     ("alive", "alive", 0),
 )
 SUBSCRIPTIONS = (

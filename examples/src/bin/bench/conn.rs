@@ -73,6 +73,10 @@ impl Conn {
         })
     }
 
+    pub(crate) fn is_ready(&self) -> bool {
+        self.phase == Phase::Ready
+    }
+
     pub(crate) fn receive_maximum(&self) -> u16 {
         self.receive_maximum
     }

@@ -45,6 +45,9 @@ pub(crate) fn run(
     let sample = || broker_pid.and_then(meter::sample);
     let each = count as f64;
 
+    // A broker that is overrun turns some away; they come again, as clients do.
+    let attempts = count * (1 + options.storms as usize);
+    world.attempts_left = attempts;
     std::thread::sleep(REST);
     let start = sample();
     let started = Instant::now();
@@ -95,6 +98,7 @@ pub(crate) fn run(
             }
         }
     }
+    report.count("turned_away", "connections tried again", (attempts - world.attempts_left) as u64);
     report.count("alive", "connections that answer at the end", ping(world, count)?);
     if let Some(last) = sample() {
         report.measure("broker_mib", "broker: resident MiB", last.memory as f64 / f64::from(1 << 20), 1);

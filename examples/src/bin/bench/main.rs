@@ -45,7 +45,7 @@ use world::World;
 
 /// Loads an MQTT broker and measures what it does.
 #[derive(Debug, Parser)]
-#[command(name = "bench", version)]
+#[command(name = "bench")]
 struct Arguments {
     #[command(flatten)]
     target: TargetOptions,

@@ -19,6 +19,8 @@ pub(crate) struct Tally {
     pub(crate) packet: Option<Vec<u8>>,
     /// The broker has accepted the client.
     pub(crate) accepted: bool,
+    /// The connection has ended without that.
+    pub(crate) unaccepted: bool,
 }
 
 /// Where the scanner puts what it finds.

@@ -30,6 +30,8 @@ pub(crate) struct World {
     /// How many connections ended without being told to, and why the first of them did.
     pub(crate) ended: usize,
     pub(crate) fault: Option<String>,
+    /// How many connections that are not accepted may be tried again.
+    pub(crate) attempts_left: usize,
     opened: usize,
 }
 
@@ -48,6 +50,7 @@ impl World {
             delays: None,
             ended: 0,
             fault: None,
+            attempts_left: 0,
             opened: 0,
         })
     }
@@ -92,6 +95,7 @@ impl World {
                 waiting += 1;
             }
             self.turn(Some(Duration::from_secs(1)))?;
+            self.open_again()?;
             self.check()?;
             let accepted = self.news.iter().filter(|(_, tally)| tally.accepted).count();
             ready += accepted;
@@ -104,6 +108,21 @@ impl World {
             progress.show("connecting", ready as u64, count as u64);
         }
         Ok(first..first + count)
+    }
+
+    /// Opens anew what ended before it was accepted, as far as that is allowed.
+    fn open_again(&mut self) -> Done {
+        let failed = self.news.iter().filter(|(_, tally)| tally.unaccepted).map(|&(index, _)| index);
+        for index in failed.take(self.attempts_left) {
+            self.conns[index] = Conn::open(&self.target, self.opened, self.poll.registry(), Token(index))?;
+            self.opened += 1;
+            self.attempts_left -= 1;
+            self.ended -= 1;
+        }
+        if self.ended == 0 {
+            self.fault = None;
+        }
+        Ok(())
     }
 
     /// Sends SUBSCRIBE packets, each for so many filters, on these connections and waits until all are granted.
@@ -178,6 +197,7 @@ impl World {
                 }
             }
             if let Err(fault) = done {
+                tally.unaccepted = !conn.is_ready();
                 conn.close(self.poll.registry());
                 self.ended += 1;
                 self.fault.get_or_insert_with(|| fault.to_string());
