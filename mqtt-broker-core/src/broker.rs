@@ -15,6 +15,7 @@ use mqttkit_ws_transport::{Link, PeerInfo, Runtime, Signpost};
 
 use crate::config::Config;
 use crate::connection;
+use crate::doorman::{Ban, BanCause, BanError, Banned, Denied};
 use crate::events::{Events, NotConnected};
 use crate::house::{House, Member, Seat};
 use crate::keeper;
@@ -23,6 +24,7 @@ use crate::local::{LocalClient, LocalError};
 use crate::log::Log;
 use crate::notify::{LOOK, Notify};
 use crate::policy::{Policy, Refusal};
+use crate::rules::Rules;
 use crate::runtime::AnyRuntime;
 use crate::scratch;
 use crate::state::{Clock, State};
@@ -56,8 +58,7 @@ struct Kept {
 
 /// What all handles and tasks of one broker share.
 pub(crate) struct Inner {
-    config: Arc<Config>,
-    policy: Option<Arc<dyn Policy>>,
+    rules: Rules,
     runtime: Arc<dyn AnyRuntime>,
     state: Mutex<Guarded>,
     house: Arc<House>,
@@ -82,9 +83,26 @@ pub enum ServeError {
     /// There are [`Config::max_connections`] already.
     #[error("there are as many connections as the configuration allows")]
     TooManyConnections,
+    /// Its address comes more often than [`Config::connect_rate`] allows.
+    #[error("this address connects too often")]
+    TooOften,
+    /// Its address is banned.
+    #[error("this address is banned")]
+    Banned,
     /// The broker is shutting down.
     #[error("the broker is shutting down")]
     ShuttingDown,
+}
+
+impl From<ServeError> for NotConnected {
+    fn from(error: ServeError) -> Self {
+        match error {
+            ServeError::TooManyConnections => Self::TooManyConnections,
+            ServeError::TooOften => Self::TooOften,
+            ServeError::Banned => Self::Banned,
+            ServeError::ShuttingDown => Self::Closed(Closed::Local(ReasonCode::ServerShuttingDown)),
+        }
+    }
 }
 
 impl Builder {
@@ -121,12 +139,12 @@ impl Builder {
 
     /// A broker on another runtime.
     pub fn build_with(self, runtime: impl Runtime) -> Broker {
-        let config = Arc::new(self.config);
+        let rules = Rules::new(self.config, self.policy);
         // All that is random: it keeps assigned client identifiers apart across restarts, and deals out messages of
         // shared subscriptions if they are to go by chance.
         let random = RandomState::new();
         let prefix = format!("auto-{:016x}", random.hash_one(0u8));
-        let mut state = State::new(Arc::clone(&config), prefix, random.hash_one(1u8));
+        let mut state = State::new(&rules, prefix, random.hash_one(1u8));
         let runtime: Arc<dyn AnyRuntime> = Arc::new(runtime);
         let keeper = Arc::new(Notify::default());
         let desk = self.kept.map(|Kept { desk, snapshot }| {
@@ -138,8 +156,7 @@ impl Builder {
             desk
         });
         let inner = Inner {
-            config,
-            policy: self.policy,
+            rules,
             runtime,
             state: Mutex::new(Guarded { state, alarm: None }),
             house: Arc::new(House::default()),
@@ -176,6 +193,10 @@ impl Broker {
     ) -> impl Future<Output = Result<Closed, ServeError>> + Send + use<L> {
         let inner = Arc::clone(&self.inner);
         async move {
+            if let Err(error) = inner.admit(peer.address) {
+                inner.refused(peer.address, peer.listener.as_deref(), error.into());
+                return Err(error);
+            }
             let Some(seat) = inner.take_seat() else {
                 inner.refused(peer.address, peer.listener.as_deref(), NotConnected::TooManyConnections);
                 return Err(ServeError::TooManyConnections);
@@ -183,7 +204,7 @@ impl Broker {
             let notify = Arc::new(Notify::default());
             let member = inner.register(Arc::clone(&notify)).ok_or(ServeError::ShuttingDown)?;
             // Boxed, or this future would hold the link twice.
-            Ok(Box::pin(connection::run(inner, link, peer, notify, seat, member)).await)
+            Ok(Box::pin(connection::run(inner, link, peer, notify, (seat, None), member)).await)
         }
     }
 
@@ -192,7 +213,7 @@ impl Broker {
     pub fn serve_stream<S>(
         &self,
         stream: S,
-        address: Option<std::net::SocketAddr>,
+        address: Option<SocketAddr>,
     ) -> impl Future<Output = Result<Closed, ServeError>> + Send + use<S>
     where
         S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Send + Unpin,
@@ -251,6 +272,55 @@ impl Broker {
         let client_id = Str::try_from(client_id)?;
         let refusal = reason.into();
         Ok(self.inner.with_state(|state| state.kick(&client_id, refusal)))
+    }
+
+    /// Bans somebody for this long, or for good. Clients that are in and that it concerns are disconnected with 0x98;
+    /// whoever comes is refused with 0x8A, and closed at once if its address is banned. An earlier ban is replaced.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use std::time::Duration;
+    ///
+    /// use mqttkit_broker_core::{Banned, Broker};
+    ///
+    /// let broker = Broker::builder().build();
+    /// let mallory = Banned::UserName("mallory".try_into()?);
+    /// broker.ban(mallory.clone(), Some(Duration::from_secs(3600)))?;
+    /// assert_eq!(broker.bans()[0].subject, mallory);
+    /// assert!(broker.unban(mallory));
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`BanError`], when there is no room in the table.
+    pub fn ban(&self, subject: Banned, time: Option<Duration>) -> Result<(), BanError> {
+        let now = self.inner.now();
+        self.inner.rules.doorman.ban(now, subject.clone(), time)?;
+        if let Banned::ClientId(id) = &subject {
+            self.inner.with_state(|state| state.kick(id, ReasonCode::AdministrativeAction.into()));
+        } else {
+            let mut next = Some(0);
+            while let Some(start) = next {
+                next = self.inner.with_state(|state| state.kick_banned(&subject, start, LISTED));
+            }
+        }
+        self.inner.with_state(|state| state.tell_of_ban(subject, BanCause::Host));
+        Ok(())
+    }
+
+    /// Ends a ban. Returns whether there was one.
+    pub fn unban(&self, subject: Banned) -> bool {
+        let now = self.inner.now();
+        self.inner.rules.doorman.unban(now, subject)
+    }
+
+    /// All bans that are in force, in no order: those of the host, and those for [`Config::flapping`] and
+    /// [`Config::authentication_failures`].
+    pub fn bans(&self) -> Vec<Ban> {
+        let now = self.inner.now();
+        self.inner.rules.doorman.bans(now)
     }
 
     /// Watches what happens from now on: clients that come and go, subscriptions, messages that are dropped. It has
@@ -328,9 +398,13 @@ impl Broker {
 
     /// The counters.
     pub fn stats(&self) -> Stats {
+        let (connections_banned, connections_too_often) = self.inner.rules.doorman.counts();
         let mut stats = Stats {
-            connections: self.inner.house.seats_taken(),
-            connections_refused: self.inner.house.refused(),
+            connections: self.inner.house.seats().taken(),
+            connections_refused: self.inner.house.seats().refused(),
+            connections_banned,
+            connections_too_often,
+            memory: self.inner.rules.budget.used(),
             ..Stats::default()
         };
         self.inner.with_state(|state| state.stats(&mut stats));
@@ -339,7 +413,7 @@ impl Broker {
 
     /// The limits it was built with.
     pub fn config(&self) -> &Config {
-        &self.inner.config
+        self.inner.config()
     }
 
     /// Shuts down: the listeners close, MQTT 5.0 clients are told 0x8B, everything written is flushed, WebSockets
@@ -398,7 +472,11 @@ const CUT: Duration = Duration::from_millis(200);
 
 impl Inner {
     pub(crate) fn config(&self) -> &Arc<Config> {
-        &self.config
+        &self.rules.config
+    }
+
+    pub(crate) fn rules(&self) -> &Rules {
+        &self.rules
     }
 
     /// Where the listeners are, for clients that come to the wrong one.
@@ -420,10 +498,6 @@ impl Inner {
         self.with_state(|state| state.refused(address, None, || cause));
     }
 
-    pub(crate) fn policy(&self) -> Option<&Arc<dyn Policy>> {
-        self.policy.as_ref()
-    }
-
     /// How far the store has come, if there is one.
     pub(crate) fn store_progress(&self) -> Option<&Progress> {
         self.desk.as_ref().map(Desk::progress)
@@ -437,8 +511,22 @@ impl Inner {
         self.runtime.now()
     }
 
+    /// Lets somebody from this address come in, or not.
+    pub(crate) fn admit(&self, address: Option<SocketAddr>) -> Result<(), ServeError> {
+        let address = address.map(|address| address.ip());
+        self.rules.doorman.admit(self.now(), address).map_err(|denied| match denied {
+            Denied::Banned => ServeError::Banned,
+            Denied::TooOften => ServeError::TooOften,
+        })
+    }
+
     pub(crate) fn take_seat(&self) -> Option<Seat> {
-        self.house.take_seat(self.config.max_connections)
+        self.house.seats().take(self.config().max_connections)
+    }
+
+    /// A connection found no place on its listener.
+    pub(crate) fn refuse_seat(&self) {
+        self.house.seats().refuse();
     }
 
     pub(crate) fn register(&self, notify: Arc<Notify>) -> Option<Member> {
@@ -525,7 +613,7 @@ impl Drop for Inner {
 
 impl fmt::Debug for Broker {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Broker").field("config", &self.inner.config).finish_non_exhaustive()
+        f.debug_struct("Broker").field("config", self.inner.config()).finish_non_exhaustive()
     }
 }
 

@@ -33,19 +33,13 @@ pub(crate) fn run<L: Link>(
     link: L,
     info: PeerInfo,
     notify: Arc<Notify>,
-    seat: Seat,
+    seats: (Seat, Option<Seat>),
     member: Member,
 ) -> impl Future<Output = Closed> + Send + use<L> {
     inner.start_keeper();
     let now = inner.now();
-    let peer = Peer::new(
-        inner.config(),
-        now,
-        inner.policy().cloned(),
-        inner.store_progress(),
-        info,
-        Arc::clone(&notify),
-    );
+    let rules = inner.rules().clone();
+    let peer = Peer::new(rules, inner.store_progress(), now, info, Arc::clone(&notify));
     let mut connection = Connection {
         inner,
         link,
@@ -68,8 +62,10 @@ pub(crate) fn run<L: Link>(
         poll_fn(|cx| connection.poll(cx)).await;
         let closed = connection.peer.closed().cloned().unwrap_or(Closed::Transport);
         connection.log_end(&closed);
+        connection.input = BytesMut::new();
+        connection.peer.weigh(connection.inner.now(), 0);
         Box::pin(connection.say_goodbye(&closed)).await;
-        drop((member, seat));
+        drop((member, seats));
         closed
     }
 }
@@ -138,6 +134,7 @@ impl<L: Link> Connection<L> {
                 // There is room again for what the state could not hand out.
                 self.turn = Turn::Again;
             }
+            self.peer.weigh(now, self.input.capacity());
             let moves = decided || received || self.has_work();
             // Who begins to listen must ask the link once, or nothing would wake this task.
             let begins = !listening && self.may_receive();
@@ -152,7 +149,8 @@ impl<L: Link> Connection<L> {
 
     /// Whether a turn is due without anything from outside.
     fn has_work(&self) -> bool {
-        self.undecoded || matches!(self.turn, Turn::Again) || self.peer.is_ending()
+        let undecoded = self.undecoded && !self.peer.is_held();
+        undecoded || matches!(self.turn, Turn::Again) || self.peer.is_ending()
     }
 
     /// Whether the client may send now.
@@ -167,7 +165,10 @@ impl<L: Link> Connection<L> {
     fn receive(&mut self, cx: &mut Context<'_>, now: Instant) -> bool {
         let before = self.input.len();
         match self.link.poll_recv(cx, &mut self.input) {
-            Poll::Pending => return false,
+            Poll::Pending => {
+                self.peer.caught_up();
+                return false;
+            }
             Poll::Ready(Ok(0)) => self.peer.handle_closed(now),
             Poll::Ready(Ok(_)) => {
                 self.undecoded = true;
@@ -349,6 +350,7 @@ impl<L: Link> Connection<L> {
             self.input = BytesMut::new();
         }
         self.peer.transmit().shrink();
+        self.peer.weigh(self.inner.now(), self.input.capacity());
     }
 
     /// Ends the link so that the client sees what was sent and that this is the end.

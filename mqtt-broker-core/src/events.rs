@@ -10,6 +10,7 @@ use std::task::{Context, Poll};
 use mqttkit_codec::{Closed, QoS, Str, TopicFilter, TopicName};
 use mqttkit_ws_transport::AcceptError;
 
+use crate::doorman::{BanCause, Banned};
 use crate::notify::{LOOK, Notify};
 use crate::policy::Client;
 use crate::remarks::Remarks;
@@ -82,6 +83,13 @@ pub enum Event {
         /// Why.
         error: StoreError,
     },
+    /// Somebody was banned.
+    Banned {
+        /// Who.
+        subject: Banned,
+        /// Why.
+        cause: BanCause,
+    },
     /// The observer was too slow, and did not get this many events that would have come here.
     Lost {
         /// How many.
@@ -101,6 +109,8 @@ pub enum DropCause {
     Slow,
     /// The queue of a client that is not connected was full.
     Offline,
+    /// There is too little left of [`Config::max_memory`](crate::Config::max_memory).
+    Memory,
     /// Its lifetime ended before it could be sent.
     Expired,
     /// Larger than the packets that the client takes.
@@ -111,8 +121,15 @@ pub enum DropCause {
 
 impl DropCause {
     /// All of them.
-    pub const ALL: &[Self] =
-        &[Self::SlowQos0, Self::Slow, Self::Offline, Self::Expired, Self::TooLarge, Self::SessionEnded];
+    pub const ALL: &[Self] = &[
+        Self::SlowQos0,
+        Self::Slow,
+        Self::Offline,
+        Self::Memory,
+        Self::Expired,
+        Self::TooLarge,
+        Self::SessionEnded,
+    ];
 }
 
 /// Why a connection never became a client.
@@ -121,6 +138,12 @@ impl DropCause {
 pub enum NotConnected {
     /// There were [`Config::max_connections`](crate::Config::max_connections).
     TooManyConnections,
+    /// Its listener had [`Listen::max_connections`](crate::Listen::max_connections).
+    TooManyOnListener,
+    /// Its address comes more often than [`Config::connect_rate`](crate::Config::connect_rate) allows.
+    TooOften,
+    /// Its address is banned.
+    Banned,
     /// Its handshake failed: TLS, WebSocket, the PROXY protocol, or it spoke something else.
     Handshake(Arc<AcceptError>),
     /// Its handshake was the oldest of [`Config::max_handshakes`](crate::Config::max_handshakes) and not done yet.
@@ -135,6 +158,9 @@ impl fmt::Display for NotConnected {
             Self::TooManyConnections => {
                 f.write_str("there are as many connections as the configuration allows")
             }
+            Self::TooManyOnListener => f.write_str("there are as many connections as the listener allows"),
+            Self::TooOften => f.write_str("this address connects too often"),
+            Self::Banned => f.write_str("this address is banned"),
             Self::Handshake(error) => error.fmt(f),
             Self::TooManyHandshakes => f.write_str("there are too many handshakes, and it was the oldest"),
             Self::Closed(closed) => closed.fmt(f),

@@ -12,7 +12,13 @@ use crate::notify::{ABORT, Notify, SHUT_DOWN};
 #[derive(Debug, Default)]
 pub(crate) struct House {
     rooms: Mutex<Rooms>,
-    seats_taken: AtomicUsize,
+    seats: Arc<Seats>,
+}
+
+/// Places for connections: those of the broker, or of one listener.
+#[derive(Debug, Default)]
+pub(crate) struct Seats {
+    taken: AtomicUsize,
     refused: AtomicU64,
 }
 
@@ -34,7 +40,7 @@ pub(crate) struct Member {
 /// The place of one connection among those that are allowed. Given back when dropped.
 #[derive(Debug)]
 pub(crate) struct Seat {
-    house: Arc<House>,
+    seats: Arc<Seats>,
 }
 
 impl House {
@@ -48,25 +54,8 @@ impl House {
         Some(Member { house: Arc::clone(self), key })
     }
 
-    /// Takes one of `seats` places for a connection.
-    pub(crate) fn take_seat(self: &Arc<Self>, seats: usize) -> Option<Seat> {
-        let taken = self
-            .seats_taken
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |taken| (taken < seats).then_some(taken + 1));
-        if taken.is_err() {
-            self.refused.fetch_add(1, Ordering::Relaxed);
-            return None;
-        }
-        Some(Seat { house: Arc::clone(self) })
-    }
-
-    pub(crate) fn seats_taken(&self) -> usize {
-        self.seats_taken.load(Ordering::Relaxed)
-    }
-
-    /// Connections for which there was no seat.
-    pub(crate) fn refused(&self) -> u64 {
-        self.refused.load(Ordering::Relaxed)
+    pub(crate) fn seats(&self) -> &Arc<Seats> {
+        &self.seats
     }
 
     pub(crate) fn is_closing(&self) -> bool {
@@ -111,6 +100,34 @@ impl House {
     }
 }
 
+impl Seats {
+    /// Takes a place for a connection, if there are not `limit` taken.
+    pub(crate) fn take(self: &Arc<Self>, limit: usize) -> Option<Seat> {
+        let taken = self
+            .taken
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |taken| (taken < limit).then_some(taken + 1));
+        if taken.is_err() {
+            self.refuse();
+            return None;
+        }
+        Some(Seat { seats: Arc::clone(self) })
+    }
+
+    /// Counts a connection for which there was no place.
+    pub(crate) fn refuse(&self) {
+        self.refused.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn taken(&self) -> usize {
+        self.taken.load(Ordering::Relaxed)
+    }
+
+    /// Connections for which there was no place.
+    pub(crate) fn refused(&self) -> u64 {
+        self.refused.load(Ordering::Relaxed)
+    }
+}
+
 impl Drop for Member {
     fn drop(&mut self) {
         let waiting = {
@@ -124,7 +141,7 @@ impl Drop for Member {
 
 impl Drop for Seat {
     fn drop(&mut self) {
-        self.house.seats_taken.fetch_sub(1, Ordering::Relaxed);
+        self.seats.taken.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -148,11 +165,11 @@ mod tests {
 
     #[test]
     fn seats_are_limited_and_given_back() {
-        let house = Arc::new(House::default());
-        let seat = house.take_seat(1).unwrap();
-        assert!(house.take_seat(1).is_none());
-        assert_eq!((house.seats_taken(), house.refused()), (1, 1));
+        let seats = Arc::new(Seats::default());
+        let seat = seats.take(1).unwrap();
+        assert!(seats.take(1).is_none());
+        assert_eq!((seats.taken(), seats.refused()), (1, 1));
         drop(seat);
-        assert!(house.take_seat(1).is_some());
+        assert!(seats.take(1).is_some());
     }
 }

@@ -46,8 +46,9 @@
 //! # Bounds
 //!
 //! [`Config`] has every limit with its default and what happens beyond it. The memory of one connection is bounded
-//! by its largest packet, its watermark and its outbox; what does not fit is dropped or disconnects the client, as
-//! [`Overflow`] says, and is counted by cause in [`Stats`].
+//! by its largest packet, its watermark, its outbox and what is in flight; what does not fit is dropped or disconnects
+//! the client, as [`Overflow`] says, and is counted by cause in [`Stats`]. All together they are bounded by
+//! [`Config::max_memory`]. Rates bound how fast clients send and come; who does not behave can be [banned](Broker::ban).
 //!
 //! # Who may do what
 //!
@@ -94,9 +95,11 @@
 #[doc(hidden)]
 pub mod bench;
 mod broker;
+mod budget;
 mod capabilities;
 mod config;
 mod connection;
+mod doorman;
 mod events;
 mod house;
 mod keeper;
@@ -107,7 +110,9 @@ mod mount;
 mod notify;
 mod peer;
 mod policy;
+mod rate;
 mod remarks;
+mod rules;
 mod runtime;
 mod scratch;
 #[cfg(test)]
@@ -121,6 +126,7 @@ pub mod units;
 
 pub use broker::{Broker, Builder, ServeError};
 pub use config::{Config, Overflow, SharedStrategy};
+pub use doorman::{Ban, BanCause, BanError, Banned, Tolerance};
 pub use events::{DropCause, Event, Events, NotConnected};
 pub use listener::{Listen, ListenError, Listening};
 pub use local::{LocalClient, LocalError};
@@ -131,6 +137,7 @@ pub use policy::{
 };
 #[cfg(feature = "passwords")]
 pub use policy::{Job, PasswordError, PasswordFile, hash_password, set_password};
+pub use rate::Rate;
 pub use stats::{ClientInfo, Dropped, Stats};
 pub use trace::TraceError;
 

@@ -17,13 +17,16 @@ use mqttkit_ws_transport::{
 };
 use tracing::debug;
 
-use crate::broker::Inner;
+use mqttkit_codec::Instant;
+
+use crate::broker::{Inner, ServeError};
 use crate::config::Config;
 use crate::connection;
 use crate::events::NotConnected;
-use crate::house::{Member, Seat};
+use crate::house::{Member, Seat, Seats};
 use crate::log::Log;
 use crate::notify::{ABORT, Notify, SHUT_DOWN};
+use crate::rate::Rate;
 
 /// Where to listen, and for what.
 ///
@@ -48,6 +51,14 @@ pub struct Listen {
     options: Option<AcceptOptions>,
     sniff: bool,
     name: Option<Arc<str>>,
+    limits: ListenLimits,
+}
+
+/// What one listener takes, beside what the broker does.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ListenLimits {
+    connections: usize,
+    rate: Option<Rate>,
 }
 
 /// A listening socket of a broker. Dropping it changes nothing: the socket is open until
@@ -82,7 +93,14 @@ pub enum ListenError {
 impl Listen {
     /// At this address for this scheme. Port 0 picks a free one; see [`Listening::local_addr`].
     pub fn new(scheme: Scheme, address: impl Into<SocketAddr>) -> Self {
-        Self { address: address.into(), scheme: Some(scheme), options: None, sniff: true, name: None }
+        Self {
+            address: address.into(),
+            scheme: Some(scheme),
+            options: None,
+            sniff: true,
+            name: None,
+            limits: ListenLimits { connections: usize::MAX, rate: None },
+        }
     }
 
     /// For MQTT over TCP and over WebSocket, and with a TLS configuration in the [`options`](Self::options) over TLS too:
@@ -133,6 +151,24 @@ impl Listen {
     /// The name it was given.
     pub(crate) fn name(&self) -> Option<Arc<str>> {
         self.name.clone()
+    }
+
+    /// With at most so many connections at a time through this listener, those in their handshake included. One more is
+    /// closed at once and counted. Default: no limit but [`Config::max_connections`].
+    pub fn max_connections(mut self, limit: usize) -> Self {
+        self.limits.connections = limit;
+        self
+    }
+
+    /// With at most so many new connections, from all addresses together. Those beyond it wait in the backlog of the
+    /// socket, so that a crowd that comes all at once, after a restart say, is let in one by one. Default: no limit.
+    pub fn connect_rate(mut self, rate: Rate) -> Self {
+        self.limits.rate = Some(rate);
+        self
+    }
+
+    pub(crate) fn limits(&self) -> ListenLimits {
+        self.limits
     }
 
     pub(crate) fn into_parts(
@@ -269,17 +305,18 @@ pub(crate) async fn accept<R: Runtime>(
     acceptor: Acceptor<R>,
     running: Arc<Running>,
     member: Member,
-    signs: Signs,
-    name: Arc<str>,
+    door: FrontDoor,
 ) {
     let notify = running.notify();
-    let _stopped = Stopped(Arc::clone(&name));
+    let _stopped = Stopped(Arc::clone(&door.name));
     // Dropped in reverse order: the socket first, then the news of it.
     let _ending = Ending(running);
-    let _signs = signs;
+    let door = door;
     let _member = member;
     let listener = listener;
     let gate = Arc::new(Gate::default());
+    let seats = Arc::new(Seats::default());
+    let mut full_at = Instant::ZERO;
     // Those who shake hands, the oldest first. Whoever is done is dead here.
     let mut shaking: VecDeque<Weak<Notify>> = VecDeque::new();
     loop {
@@ -289,37 +326,74 @@ pub(crate) async fn accept<R: Runtime>(
             make_room(&mut shaking);
         }
         let Some(pass) = until_told(&notify, enter(&gate, places)).await else { return };
+        if let Some(rate) = door.limits.rate {
+            let wait = rate.free_at(full_at) - inner.now();
+            if !wait.is_zero() && until_told(&notify, runtime.sleep(wait)).await.is_none() {
+                return;
+            }
+            full_at = rate.spend(full_at, inner.now(), 1);
+        }
         let Some(accepted) = until_told(&notify, listener.accept()).await else { return };
         match accepted {
             Ok((stream, address)) => {
-                let Some(seat) = inner.take_seat() else {
-                    inner.refused(Some(address), Some(&name), NotConnected::TooManyConnections);
+                if let Err(error) = door.admit(&inner, address) {
+                    inner.refused(Some(address), Some(&door.name), error.into());
+                    continue;
+                }
+                let Some(place) = seats.take(door.limits.connections) else {
+                    inner.refuse_seat();
+                    inner.refused(Some(address), Some(&door.name), NotConnected::TooManyOnListener);
                     continue;
                 };
+                let Some(seat) = inner.take_seat() else {
+                    inner.refused(Some(address), Some(&door.name), NotConnected::TooManyConnections);
+                    continue;
+                };
+                let seats = (seat, Some(place));
                 let leave = Arc::new(Notify::default());
                 if shaking.len() >= places * 2 {
                     shaking.retain(|other| other.strong_count() > 0);
                 }
                 shaking.push_back(Arc::downgrade(&leave));
-                let (inner, acceptor, name) = (Arc::clone(&inner), acceptor.clone(), Arc::clone(&name));
+                let (inner, acceptor, name) = (Arc::clone(&inner), acceptor.clone(), Arc::clone(&door.name));
                 let hands =
-                    shake_hands(inner, runtime.clone(), acceptor, stream, address, seat, pass, leave, name);
+                    shake_hands(inner, runtime.clone(), acceptor, stream, address, seats, pass, leave, name);
                 Runtime::spawn(&runtime, hands);
             }
             Err(error) => match AcceptFault::of(&error) {
                 AcceptFault::Shortage => {
-                    Log::accept_failed(&name, &error);
+                    Log::accept_failed(&door.name, &error);
                     if until_told(&notify, runtime.sleep(AcceptFault::PAUSE)).await.is_none() {
                         return;
                     }
                 }
                 AcceptFault::Listener => {
-                    Log::listener_failed(&name, &error);
+                    Log::listener_failed(&door.name, &error);
                     return;
                 }
                 _ => debug!(%error, "a connection was gone before it was accepted"),
             },
         }
+    }
+}
+
+/// Who may come in at all, by the address of the socket.
+#[derive(Debug)]
+pub(crate) struct FrontDoor {
+    limits: ListenLimits,
+    options: AcceptOptions,
+    name: Arc<str>,
+    _signs: Signs,
+}
+
+impl FrontDoor {
+    pub(crate) fn new(limits: ListenLimits, options: AcceptOptions, name: Arc<str>, signs: Signs) -> Self {
+        Self { limits, options, name, _signs: signs }
+    }
+
+    /// A proxy comes for many, and is let in.
+    fn admit(&self, inner: &Inner, address: SocketAddr) -> Result<(), ServeError> {
+        if self.options.speaks_for_others(Some(address)) { Ok(()) } else { inner.admit(Some(address)) }
     }
 }
 
@@ -341,7 +415,7 @@ async fn shake_hands<R: Runtime>(
     acceptor: Acceptor<R>,
     stream: R::Stream,
     address: SocketAddr,
-    seat: Seat,
+    seats: (Seat, Option<Seat>),
     pass: Pass,
     leave: Arc<Notify>,
     name: Arc<str>,
@@ -354,8 +428,15 @@ async fn shake_hands<R: Runtime>(
     match accepted {
         Some(Ok(Accepted::Link(link, mut info))) => {
             info.listener = Some(name);
+            // Behind a proxy it is only known now who comes.
+            if info.via.is_some()
+                && let Err(error) = inner.admit(info.address)
+            {
+                inner.refused(info.address, info.listener.as_deref(), error.into());
+                return;
+            }
             // A task of its own, without the memory that the handshake needed.
-            let served = connection::run(inner, link, info, notify, seat, member).map(drop);
+            let served = connection::run(inner, link, info, notify, seats, member).map(drop);
             Runtime::spawn(&runtime, served);
         }
         Some(Err(error)) => {

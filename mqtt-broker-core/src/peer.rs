@@ -4,9 +4,11 @@
 //! [`apply`](Peer::apply) does the work under it. Tests drive the same two halves in simulated time.
 
 mod authentication;
+mod meter;
 mod steps;
 
 use std::mem;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
@@ -17,13 +19,14 @@ use mqttkit_codec::{
 };
 use mqttkit_ws_transport::PeerInfo;
 
+use self::meter::Meter;
+use crate::budget::{CONNECTION, Charge, SMALL};
 use crate::capabilities::Capabilities;
-use crate::config::Config;
+use crate::doorman::Ban;
 use crate::events::NotConnected;
 use crate::notify::Notify;
-use crate::policy::{
-    Action, Admission, Client, Decision, Exchange, Policy, Refusal, mounted_filter, mounted_topic,
-};
+use crate::policy::{Action, Admission, Client, Decision, Exchange, Refusal, mounted_filter, mounted_topic};
+use crate::rules::Rules;
 use crate::state::{ClientKey, Connecting, Drained, InFlightForGroups, State};
 use crate::store::Progress;
 
@@ -35,7 +38,7 @@ pub(crate) struct Peer {
     /// Rung when the state has something for this connection.
     notify: Arc<Notify>,
     capabilities: Capabilities,
-    policy: Option<Arc<dyn Policy>>,
+    rules: Rules,
     info: Arc<PeerInfo>,
     client: Option<Arc<Client>>,
     /// The client identifier in the CONNECT.
@@ -58,6 +61,16 @@ pub(crate) struct Peer {
     valid_until: Option<Instant>,
     /// What waits for the store, if there is one.
     steps: Option<Box<Steps>>,
+    /// Of a client whose rates are limited.
+    meter: Option<Box<Meter>>,
+    /// A ban that came of what this client did, and that the state is still to be told of.
+    ban: Option<Box<Ban>>,
+    /// What this connection weighs in the budget.
+    charge: Charge,
+    /// Who it is: what it weighs however idle it is.
+    base: usize,
+    /// A CONNECT that is not decided yet, in bytes.
+    undecided: usize,
 }
 
 /// ```text
@@ -126,27 +139,31 @@ pub(crate) const BATCH: usize = 256;
 
 impl Peer {
     pub(crate) fn new(
-        config: &Config,
-        now: Instant,
-        policy: Option<Arc<dyn Policy>>,
+        rules: Rules,
         store: Option<&Progress>,
+        now: Instant,
         info: PeerInfo,
         notify: Arc<Notify>,
     ) -> Self {
+        let config = &*rules.config;
         let mut server = ServerConfig::default();
         server.connect_timeout = config.connect_timeout;
         server.max_packet_size = config.max_packet_size;
+        server.max_connect_size = config.max_connect_size;
         server.receive_maximum = config.receive_maximum;
         server.topic_alias_maximum = config.topic_alias_maximum;
         server.automatic_topic_aliases = config.outgoing_topic_aliases;
         server.stepwise = store.is_some();
         let connection = ServerConnection::new(server, now);
+        let base = CONNECTION + weight_of(&info);
+        let mut charge = Charge::new(Arc::clone(&rules.budget));
+        charge.set(base, 0, base);
         Self {
             connection,
             phase: Phase::Opening,
             notify,
             capabilities: Capabilities::new(config),
-            policy,
+            rules,
             info: Arc::new(info),
             client: None,
             claimed: None,
@@ -159,6 +176,11 @@ impl Peer {
             renewed: false,
             valid_until: None,
             steps: store.map(|progress| Box::new(Steps::new(progress.clone()))),
+            meter: None,
+            ban: None,
+            charge,
+            base,
+            undecided: 0,
         }
     }
 
@@ -168,10 +190,19 @@ impl Peer {
         if self.steps.as_ref().is_some_and(|steps| steps.is_held()) {
             return false;
         }
-        while work.len() < BATCH {
-            let Some(event) = self.connection.poll_event(now, input) else { return false };
+        while work.len() < BATCH && !self.is_held() {
+            let before = input.len();
+            let event = self.connection.poll_event(now, input);
+            if let Some(meter) = &mut self.meter {
+                let is_message = matches!(event, Some(ServerEvent::Publish { .. }));
+                meter.count(now, usize::from(is_message), before - input.len());
+            }
+            let Some(event) = event else { return false };
             match event {
-                ServerEvent::Connect(connect) => work.push(Work::Connect(connect)),
+                ServerEvent::Connect(connect) => {
+                    self.undecided = before - input.len();
+                    work.push(Work::Connect(connect));
+                }
                 ServerEvent::Publish { mut message, token, .. } => {
                     if let Err(reason) = self.capabilities.check_publish(&message) {
                         work.push(Work::Violation(reason));
@@ -274,6 +305,11 @@ impl Peer {
 
     /// The policy lets the client in. Asks it about the client's will; not to be called under the lock.
     pub(crate) fn allow(&mut self, now: Instant, mut connect: Box<Connect>, admission: Admission) {
+        self.ban = self.rules.doorman.arrives(now, &connect.client_id).map(Box::new);
+        if self.ban.is_some() {
+            self.refuse(now, &Refusal::new(ReasonCode::Banned));
+            return;
+        }
         self.last_word.clone_from(&admission.authentication_data);
         let client = Client::new(&connect, admission, Arc::clone(&self.info));
         self.client = Some(Arc::new(client));
@@ -340,14 +376,31 @@ impl Peer {
             self.valid_until = None;
             self.disconnect(now, ReasonCode::MaximumConnectTime);
         }
+        if let Some(meter) = self.meter.as_mut().filter(|meter| meter.holds()) {
+            if let Some(reason) = meter.handle_timeout(now) {
+                self.meter = None;
+                return self.disconnect(now, reason);
+            }
+            if meter.holds() {
+                return;
+            }
+            // It could not be heard.
+            self.connection.forgive_silence(now);
+        }
         if self.steps.is_none() || self.silence().is_some_and(|at| at <= now) {
             self.connection.handle_timeout(now);
         }
     }
 
     pub(crate) fn poll_timeout(&self) -> Option<Instant> {
-        let valid = self.valid_until.filter(|_| !self.connection.is_closed());
-        [self.silence(), valid].into_iter().flatten().min()
+        if self.connection.is_closed() {
+            return None;
+        }
+        let next = match self.meter.as_ref().and_then(|meter| meter.poll_timeout()) {
+            Some(held) => Some(held),
+            None => self.silence(),
+        };
+        [next, self.valid_until].into_iter().flatten().min()
     }
 
     /// When the client has been silent for too long.
@@ -356,6 +409,37 @@ impl Peer {
         match &self.steps {
             Some(steps) => steps.excuse(timeout),
             None => timeout,
+        }
+    }
+
+    /// Whether the client has sent more than it may for now: nothing is taken from it until a later
+    /// [`handle_timeout`](Self::handle_timeout).
+    pub(crate) fn is_held(&self) -> bool {
+        self.meter.as_ref().is_some_and(|meter| meter.holds()) && !self.connection.is_closed()
+    }
+
+    /// Weighs the connection, which has so many bytes of input. Ends it if it takes more than its part of the budget: a
+    /// large packet that does not come to its end, too many long aliases.
+    pub(crate) fn weigh(&mut self, now: Instant, input: usize) {
+        if self.connection.is_closed() {
+            self.undecided = 0;
+        }
+        let sent = input + self.undecided + self.connection.memory_for_client();
+        let budget = self.charge.budget();
+        if sent > SMALL && sent > budget.sending() && !self.connection.is_closed() {
+            match self.phase {
+                Phase::Deciding(_) => self.refuse(now, &Refusal::new(ReasonCode::QuotaExceeded)),
+                _ => self.disconnect(now, ReasonCode::QuotaExceeded),
+            }
+        }
+        let weight = self.base + self.undecided + input + self.connection.memory();
+        self.charge.set(weight, sent, self.base);
+    }
+
+    /// Everything that the client has sent so far has been decoded.
+    pub(crate) fn caught_up(&mut self) {
+        if let Some(meter) = &mut self.meter {
+            meter.caught_up();
         }
     }
 
@@ -387,7 +471,7 @@ impl Peer {
             Phase::Deciding(_) => self.challenged,
             Phase::Done(_) => false,
         };
-        may && !self.connection.is_closed()
+        may && !self.connection.is_closed() && !self.is_held()
     }
 
     /// Whether it has not said yet who it is.
@@ -413,6 +497,10 @@ impl Peer {
         self.connection.version()
     }
 
+    fn address(&self) -> Option<IpAddr> {
+        self.info.address.map(|address| address.ip())
+    }
+
     pub(crate) fn info(&self) -> &Arc<PeerInfo> {
         &self.info
     }
@@ -421,6 +509,10 @@ impl Peer {
     fn on_connect(&mut self, now: Instant, state: &mut State, connect: Box<Connect>) -> Option<Box<Connect>> {
         self.phase = Phase::Deciding(None);
         self.claimed = Some(connect.client_id.detached());
+        if self.rules.doorman.is_banned(now, &connect, self.address()) {
+            self.refuse(now, &Refusal::new(ReasonCode::Banned));
+            return None;
+        }
         if let Err(reason) = self.capabilities.check_will(&connect) {
             self.refuse(now, &Refusal::new(reason));
             return None;
@@ -430,10 +522,11 @@ impl Peer {
             self.refuse(now, &Refusal::new(ReasonCode::BadAuthenticationMethod));
             return None;
         }
-        if self.policy.is_some() {
+        if self.rules.policy.is_some() {
             return Some(connect);
         }
         self.allow(now, connect, Admission::default());
+        self.tell(state);
         self.enter(now, state);
         None
     }
@@ -447,7 +540,10 @@ impl Peer {
         match state.connect(now, &connect, client, &self.notify) {
             Connecting::Accepted(accepted) => {
                 self.phase = Phase::Open(accepted.client);
-                self.valid_until = accepted.who.limits().valid_for.map(|valid| now + valid);
+                self.undecided = 0;
+                let limits = accepted.who.limits();
+                self.valid_until = limits.valid_for.map(|valid| now + valid);
+                self.meter = Meter::new(&self.rules.config, limits);
                 self.client = Some(accepted.who);
                 self.for_groups = accepted.for_groups;
                 self.window = accepted.window;
@@ -470,6 +566,7 @@ impl Peer {
     }
 
     fn fetch(&mut self, now: Instant, state: &mut State) -> Turn {
+        self.tell(state);
         if let Some(steps) = &mut self.steps {
             steps.advance(now, &mut self.connection);
             if steps.is_hopeless() {
@@ -508,6 +605,14 @@ impl Peer {
             Drained::Empty => Turn::Idle,
             Drained::Blocked => Turn::Blocked,
             Drained::Again => Turn::Again,
+        }
+    }
+
+    /// Tells of a ban.
+    fn tell(&mut self, state: &mut State) {
+        if let Some(ban) = self.ban.take() {
+            let Ban { subject, cause, .. } = *ban;
+            state.tell_of_ban(subject, cause);
         }
     }
 
@@ -625,7 +730,7 @@ impl Peer {
     /// Gives a message the topic it is really for, if the client may publish it. Clients do not speak in the broker's
     /// name, whatever the policy.
     fn place_message(&self, message: &mut Message) -> Verdict {
-        if let (Some(policy), Some(client)) = (&self.policy, &self.client)
+        if let (Some(policy), Some(client)) = (&self.rules.policy, &self.client)
             && let Some(topic) = policy.rewrite_topic(client, &message.topic)
         {
             message.topic = topic;
@@ -642,7 +747,7 @@ impl Peer {
 
     /// A subscription with the filter it is really for, if the client may make it.
     fn place_subscription(&self, mut subscription: Subscription) -> Result<Subscription, ReasonCode> {
-        if let (Some(policy), Some(client)) = (&self.policy, &self.client)
+        if let (Some(policy), Some(client)) = (&self.rules.policy, &self.client)
             && let Some(filter) = policy.rewrite_filter(client, &subscription.filter)
         {
             subscription.filter = filter;
@@ -658,7 +763,7 @@ impl Peer {
 
     /// The same for a filter that the client unsubscribes from. `None` if there can be no such subscription.
     fn place_filter(&self, mut filter: TopicFilter) -> Option<TopicFilter> {
-        if let (Some(policy), Some(client)) = (&self.policy, &self.client)
+        if let (Some(policy), Some(client)) = (&self.rules.policy, &self.client)
             && let Some(rewritten) = policy.rewrite_filter(client, &filter)
         {
             filter = rewritten;
@@ -674,11 +779,22 @@ impl Peer {
     }
 
     fn judge(&self, action: &Action<'_>, answer: PacketType) -> Verdict {
-        let (Some(policy), Some(client)) = (&self.policy, &self.client) else { return Ok(()) };
+        let (Some(policy), Some(client)) = (&self.rules.policy, &self.client) else { return Ok(()) };
         match policy.authorise(client, action) {
             Decision::Allow | Decision::Undecided => Ok(()),
             Decision::Deny(reason) if reason.is_error() && reason.is_allowed_in(answer) => Err(reason),
             Decision::Deny(_) => Err(ReasonCode::NotAuthorized),
         }
     }
+}
+
+/// What is known of a peer and kept for the length of its connection, in bytes.
+fn weight_of(info: &PeerInfo) -> usize {
+    let upgrade = info.upgrade.as_ref().map_or(0, |upgrade| {
+        let headers = upgrade.headers().iter();
+        let headers: usize = headers.map(|(name, value)| name.as_str().len() + value.len() + 64).sum();
+        headers + upgrade.path().len() + upgrade.query().map_or(0, str::len)
+    });
+    let tls = info.tls.as_ref().map_or(0, |tls| tls.client_certificates.iter().map(Vec::len).sum());
+    upgrade + tls
 }

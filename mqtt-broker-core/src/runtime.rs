@@ -9,7 +9,7 @@ use mqttkit_codec::Instant;
 use mqttkit_ws_transport::{Acceptor, ListenOptions, Listener, Runtime, Sleep};
 
 use crate::broker::Inner;
-use crate::listener::{self, Listen, ListenError, Running, Signs};
+use crate::listener::{self, FrontDoor, Listen, ListenError, Running, Signs};
 use crate::log::Log;
 use crate::policy::BoxFuture;
 
@@ -55,9 +55,11 @@ impl<R: Runtime> AnyRuntime for R {
         let runtime = self.clone();
         Box::pin(async move {
             let named = listen.name();
+            let limits = listen.limits();
             let (address, scheme, options) = listen.into_parts(inner.config(), inner.signpost());
             let path = options.served_path().to_owned();
             let tls = options.has_tls();
+            let door_options = options.clone();
             let acceptor = match scheme {
                 Some(scheme) => Acceptor::new(runtime.clone(), scheme, options)?,
                 None => Acceptor::any(runtime.clone(), options),
@@ -72,8 +74,9 @@ impl<R: Runtime> AnyRuntime for R {
             let name = named.unwrap_or_else(|| listener::url(scheme, local, &path));
             Log::listening(&name, local);
             let signs = Signs::put(inner.signpost(), scheme, tls, local.port(), &path);
+            let door = FrontDoor::new(limits, door_options, name, signs);
             let accepting =
-                listener::accept(inner, runtime.clone(), listener, acceptor, running, member, signs, name);
+                listener::accept(inner, runtime.clone(), listener, acceptor, running, member, door);
             Runtime::spawn(&runtime, accepting);
             Ok(local)
         })

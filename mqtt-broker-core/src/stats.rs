@@ -14,8 +14,15 @@ use crate::policy::Client;
 pub struct Stats {
     /// Connections now, from the accepted socket or the call of `serve` on.
     pub connections: usize,
-    /// Connections closed at once because of [`Config::max_connections`](crate::Config::max_connections).
+    /// Connections closed at once because of [`Config::max_connections`](crate::Config::max_connections) or
+    /// [`Listen::max_connections`](crate::Listen::max_connections).
     pub connections_refused: u64,
+    /// Connections closed at once because of [`Config::connect_rate`](crate::Config::connect_rate).
+    pub connections_too_often: u64,
+    /// Connections closed at once or refused because of a ban.
+    pub connections_banned: u64,
+    /// Memory that all that is kept takes now, in bytes, as [`Config::max_memory`](crate::Config::max_memory) counts it.
+    pub memory: usize,
     /// Sessions now, of connected clients and others.
     pub sessions: usize,
     /// Sessions now whose client is connected, over the network or in-process.
@@ -32,6 +39,12 @@ pub struct Stats {
     pub messages_delivered: u64,
     /// Messages not handed to a client, by cause, since the start.
     pub dropped: Dropped,
+    /// Messages refused as a whole with 0x97, since a receiver had no room and the configuration says
+    /// [`Overflow::Refuse`](crate::Overflow::Refuse), since the start.
+    pub messages_refused: u64,
+    /// Clients disconnected because of
+    /// [`Config::slow_consumer_timeout`](crate::Config::slow_consumer_timeout), since the start.
+    pub slow_consumers: u64,
     /// Messages that should have been retained and were not, for lack of room, since the start.
     pub retained_refused: u64,
     /// Changes now that wait for the [store](crate::store); none any more when it has failed.
@@ -69,6 +82,9 @@ pub struct Dropped {
     pub slow: u64,
     /// QoS 1 or 2, and the queue of a client that is not connected was full.
     pub offline: u64,
+    /// It would have had room in its queue, but there is too little left of
+    /// [`Config::max_memory`](crate::Config::max_memory).
+    pub memory: u64,
     /// Its lifetime ended before it could be sent.
     pub expired: u64,
     /// Larger than the packets that the client takes.
@@ -94,6 +110,7 @@ impl Dropped {
             DropCause::SlowQos0 => &mut self.slow_qos0,
             DropCause::Slow => &mut self.slow,
             DropCause::Offline => &mut self.offline,
+            DropCause::Memory => &mut self.memory,
             DropCause::Expired => &mut self.expired,
             DropCause::TooLarge => &mut self.too_large,
             DropCause::SessionEnded => &mut self.session_ended,

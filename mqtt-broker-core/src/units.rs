@@ -28,6 +28,9 @@ use serde::de::value::{self, U64Deserializer};
 use serde::de::{DeserializeOwned, Deserializer, Error, IntoDeserializer, Unexpected, Visitor};
 use serde::ser::{Serialize, Serializer};
 
+use crate::doorman::Tolerance;
+use crate::rate::Rate;
+
 /// `"1500ms"`, `"10s"`, `"1h 30m"`, `"30d"`, `"forever"`; a bare number is seconds.
 pub mod duration {
     use super::{Deserializer, Duration, Reader, Serializer, Written, parse_duration};
@@ -154,6 +157,63 @@ pub mod text_or_off {
     }
 }
 
+/// `"100/s"`, `"100/s, burst 1000"`, `"64 KiB/s"`, a bare number per second, or `"off"`.
+pub mod rate_or_off {
+    use super::{Deserializer, OFF, Reader, Serializer, parse_rate};
+    use crate::rate::Rate;
+
+    /// Writes it.
+    pub fn serialize<S: Serializer>(value: &Option<Rate>, serializer: S) -> Result<S::Ok, S::Error> {
+        match value {
+            None => serializer.serialize_str(OFF),
+            Some(rate) if rate.burst() == rate.count() => {
+                serializer.collect_str(&format_args!("{}/s", rate.count()))
+            }
+            Some(rate) => serializer.collect_str(&format_args!("{}/s, burst {}", rate.count(), rate.burst())),
+        }
+    }
+
+    /// Reads it.
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Rate>, D::Error> {
+        deserializer.deserialize_any(Reader {
+            expects: "a rate such as \"100/s\" or \"100/s, burst 1000\", or \"off\"",
+            number: Some(|count| {
+                u32::try_from(count)
+                    .ok()
+                    .filter(|count| *count > 0)
+                    .map(|count| Some(Rate::per_second(count)))
+            }),
+            text: Some(|text| if text == OFF { Some(None) } else { parse_rate(text).map(Some) }),
+        })
+    }
+}
+
+/// `"15 in 1m, ban 5m"`, or `"off"`.
+pub mod tolerance_or_off {
+    use super::{Deserializer, OFF, Reader, Serializer, Written, parse_tolerance};
+    use crate::doorman::Tolerance;
+
+    /// Writes it.
+    pub fn serialize<S: Serializer>(value: &Option<Tolerance>, serializer: S) -> Result<S::Ok, S::Error> {
+        match value {
+            None => serializer.serialize_str(OFF),
+            Some(Tolerance { times, within, ban }) => {
+                let (within, ban) = (Written(*within), Written(*ban));
+                serializer.collect_str(&format_args!("{times} in {within}, ban {ban}"))
+            }
+        }
+    }
+
+    /// Reads it.
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Tolerance>, D::Error> {
+        deserializer.deserialize_any(Reader {
+            expects: "a tolerance such as \"15 in 1m, ban 5m\", or \"off\"",
+            number: None,
+            text: Some(|text| if text == OFF { Some(None) } else { parse_tolerance(text).map(Some) }),
+        })
+    }
+}
+
 /// 0, 1 or 2.
 pub mod qos {
     use mqttkit_codec::QoS;
@@ -262,6 +322,30 @@ fn parse_bytes(text: &str) -> Option<u64> {
     number.checked_mul(size)
 }
 
+fn parse_rate(text: &str) -> Option<Rate> {
+    let (count, burst) = match text.split_once(',') {
+        Some((count, burst)) => (count, Some(burst.trim().strip_prefix("burst ")?)),
+        None => (text, None),
+    };
+    let number = |text: &str| u32::try_from(parse_bytes(text)?).ok().filter(|number| *number > 0);
+    let rate = Rate::per_second(number(count.trim().strip_suffix("/s")?.trim_end())?);
+    Some(match burst {
+        Some(burst) => rate.with_burst(number(burst)?),
+        None => rate,
+    })
+}
+
+fn parse_tolerance(text: &str) -> Option<Tolerance> {
+    let (times, rest) = text.split_once(" in ")?;
+    let (within, ban) = rest.split_once(',')?;
+    let ban = ban.trim().strip_prefix("ban ")?;
+    Some(Tolerance {
+        times: times.trim().parse().ok()?,
+        within: parse_duration(within)?,
+        ban: parse_duration(ban)?,
+    })
+}
+
 /// The number that a text begins with, and what stands behind it.
 fn leading_number(text: &str) -> Option<(u64, &str)> {
     let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
@@ -322,6 +406,22 @@ mod tests {
         assert_eq!(parse_duration(" 2 s "), Some(Duration::from_secs(2)));
         for wrong in ["", "s", "10", "10 parsecs", "-1s", "1.5s", "99999999999999999999s", "9999999999d"] {
             assert_eq!(parse_duration(wrong), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn rates_and_tolerances_are_read_as_people_say_them() {
+        assert_eq!(parse_rate("100/s"), Some(Rate::per_second(100)));
+        assert_eq!(parse_rate("100/s, burst 1000"), Some(Rate::per_second(100).with_burst(1_000)));
+        assert_eq!(parse_rate("64 KiB/s, burst 1 MiB"), Some(Rate::per_second(65_536).with_burst(1 << 20)));
+        for wrong in ["", "100", "/s", "0/s", "100/m", "100/s, 1000", "5 GiB/s", "100/s, burst 0"] {
+            assert_eq!(parse_rate(wrong), None, "{wrong}");
+        }
+        let minute = Duration::from_secs(60);
+        let tolerance = Tolerance { times: 15, within: minute, ban: 5 * minute };
+        assert_eq!(parse_tolerance("15 in 1m, ban 5m"), Some(tolerance));
+        for wrong in ["", "15", "15 in 1m", "15 in 1m, 5m", "x in 1m, ban 5m", "15 in x, ban 5m"] {
+            assert_eq!(parse_tolerance(wrong), None, "{wrong}");
         }
     }
 

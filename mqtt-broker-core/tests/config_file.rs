@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use mqttkit_broker_core::{Config, Overflow, QoS, SharedStrategy};
+use mqttkit_broker_core::{Config, Overflow, QoS, Rate, SharedStrategy};
 use toml::{Table, Value};
 
 #[test]
@@ -47,6 +47,10 @@ fn people_may_write_as_they_like() {
         overflow = "drop-oldest"
         shared-strategy = "least-outstanding"
         response-information = "answers/%c/"
+        message-rate = "100/s, burst 1000"
+        byte-rate = "64 KiB/s"
+        connect-rate = 5
+        flapping = "15 in 1m, ban 5m"
         "#,
     )
     .unwrap();
@@ -61,6 +65,13 @@ fn people_may_write_as_they_like() {
         (Overflow::DropOldest, SharedStrategy::LeastOutstanding)
     );
     assert_eq!(config.response_information.as_deref(), Some("answers/%c/"));
+    assert_eq!(config.message_rate, Some(Rate::per_second(100).with_burst(1_000)));
+    assert_eq!(
+        (config.byte_rate, config.connect_rate),
+        (Some(Rate::per_second(65_536)), Some(Rate::per_second(5)))
+    );
+    assert_eq!(config.flapping.map(|tolerance| tolerance.ban), Some(Duration::from_secs(300)));
+    assert_eq!(toml::from_str::<Config>(&toml::to_string(&config).unwrap()).unwrap(), config);
     let off: Config =
         toml::from_str("sys-interval = 'off'\nmax-keep-alive = 'off'\nresponse-information = ''").unwrap();
     assert_eq!(off, Config::default());
@@ -77,6 +88,8 @@ fn mistakes_are_named() {
         ("receive-maximum = 0", "0"),
         ("max-keep-alive = 70000", "70000"),
         ("overflow = 'explode'", "explode"),
+        ("connect-rate = '5 per minute'", "5 per minute"),
+        ("flapping = 15", "15"),
         ("retain-available = 'yes'", "yes"),
     ] {
         let error = toml::from_str::<Config>(text).unwrap_err();

@@ -10,11 +10,11 @@ use std::time::{Duration, Instant};
 
 use mqttkit_broker_core::transport::tls::{ClientTls, SelfSigned, ServerTls, self_signed};
 use mqttkit_broker_core::transport::{
-    AcceptOptions, ClientLink, ConnectOptions, LinkError, Scheme, StreamLink, TokioRuntime,
+    AcceptOptions, ClientLink, ConnectOptions, LinkError, PeerInfo, Scheme, StreamLink, TokioRuntime,
 };
 use mqttkit_broker_core::{
-    Admission, BoxFuture, Broker, Closed, Config, ConnectRequest, Listen, ListenError, Listening, Message,
-    Policy, QoS, ReasonCode, Refusal, ServeError, TopicName,
+    Admission, BanCause, Banned, BoxFuture, Broker, Closed, Config, ConnectRequest, Event, Listen,
+    ListenError, Listening, Message, Policy, QoS, Rate, ReasonCode, Refusal, ServeError, TopicName,
 };
 use support::{PATIENCE, RawClient, dial, until, v5, v311};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -392,4 +392,83 @@ async fn half_open_handshakes_do_not_keep_a_good_client_out() {
         let read = timeout(PATIENCE, silent[0].read(&mut byte)).await.unwrap();
         assert!(matches!(read, Ok(0) | Err(_)));
     }
+}
+
+/// How a connection ends that is not let in: before it has said anything.
+async fn is_turned_away(address: std::net::SocketAddr) -> bool {
+    let Ok(mut stream) = TcpStream::connect(address).await else { return true };
+    let ended = timeout(Duration::from_millis(300), stream.read(&mut [0; 1])).await;
+    matches!(ended, Ok(Ok(0) | Err(_)))
+}
+
+#[tokio::test]
+async fn a_listener_has_limits_of_its_own() {
+    let broker = Broker::builder().build();
+    let small = broker.listen(Listen::tcp(([127, 0, 0, 1], 0)).max_connections(1)).await.unwrap();
+    let large = broker.listen(Listen::tcp(([127, 0, 0, 1], 0))).await.unwrap();
+    let url = |listening: &Listening| format!("mqtt://{}", listening.local_addr());
+    let first = connect(&url(&small), &ConnectOptions::new(), "first").await;
+    assert!(is_turned_away(small.local_addr()).await);
+    assert_eq!(broker.stats().connections_refused, 1);
+    connect(&url(&large), &ConnectOptions::new(), "second").await.disconnect().await;
+    first.disconnect().await;
+    until("there is a place", || broker.stats().connections == 0).await;
+    connect(&url(&small), &ConnectOptions::new(), "third").await.disconnect().await;
+}
+
+#[tokio::test]
+async fn a_crowd_is_let_in_one_by_one() {
+    let broker = Broker::builder().build();
+    let rate = Rate::per_second(10).with_burst(2);
+    let listening = broker.listen(Listen::tcp(([127, 0, 0, 1], 0)).connect_rate(rate)).await.unwrap();
+    let url = format!("mqtt://{}", listening.local_addr());
+    let started = Instant::now();
+    let mut crowd = Vec::new();
+    for number in 0..5 {
+        crowd.push(connect(&url, &ConnectOptions::new(), &number.to_string()).await);
+    }
+    assert!(started.elapsed() >= Duration::from_millis(290), "{:?}", started.elapsed());
+    assert_eq!(broker.stats().clients, 5, "nobody is refused");
+}
+
+#[tokio::test]
+async fn an_address_that_comes_too_often_is_turned_away() {
+    let mut config = Config::default();
+    config.connect_rate = Some(Rate::per_second(1).with_burst(2));
+    let broker = Broker::builder().config(config).build();
+    let listening = broker.listen(Listen::tcp(([127, 0, 0, 1], 0))).await.unwrap();
+    let mut away = 0;
+    let started = Instant::now();
+    for _ in 0..6 {
+        away += u64::from(is_turned_away(listening.local_addr()).await);
+    }
+    let passed = started.elapsed().as_secs() + 3;
+    assert!(away >= 1 && away + passed >= 6, "{away} after {:?}", started.elapsed());
+    assert_eq!(broker.stats().connections_too_often, away);
+}
+
+#[tokio::test]
+async fn a_banned_address_is_turned_away_and_put_out() {
+    let broker = Broker::builder().build();
+    let mut events = broker.events(10);
+    let listening = broker.listen(Listen::tcp(([127, 0, 0, 1], 0))).await.unwrap();
+    let url = format!("mqtt://{}", listening.local_addr());
+    let mut inside = connect(&url, &ConnectOptions::new(), "inside").await;
+    let here = Banned::Address([127, 0, 0, 1].into());
+    broker.ban(here.clone(), None).unwrap();
+    let Closed::Peer(bye) = inside.closed().await else { panic!() };
+    assert_eq!(bye.reason, ReasonCode::AdministrativeAction);
+    assert!(is_turned_away(listening.local_addr()).await);
+    assert_eq!(broker.stats().connections_banned, 1);
+    assert_eq!((broker.bans().len(), &broker.bans()[0].subject), (1, &here));
+    let mut told = false;
+    while let Ok(Some(event)) = timeout(Duration::from_millis(50), events.recv()).await {
+        told |= matches!(event, Event::Banned { cause: BanCause::Host, .. });
+    }
+    assert!(told);
+    let (_, far) = mqttkit_broker_core::transport::pipe(64);
+    let peer = PeerInfo::new(Scheme::Tcp, Some(([127, 0, 0, 1], 9).into()));
+    assert_eq!(broker.serve(far, peer).await, Err(ServeError::Banned));
+    assert!(broker.unban(here));
+    connect(&url, &ConnectOptions::new(), "inside").await.disconnect().await;
 }

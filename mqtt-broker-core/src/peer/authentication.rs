@@ -22,7 +22,7 @@ pub(crate) type Asking = BoxFuture<'static, (Box<Connect>, Result<Admission, Ref
 impl Peer {
     /// Asks the policy about a client.
     pub(crate) fn ask(&self, connect: Box<Connect>) -> Option<Asking> {
-        let policy = Arc::clone(self.policy.as_ref()?);
+        let policy = Arc::clone(self.rules.policy.as_ref()?);
         let info = Arc::clone(&self.info);
         let exchange = self.exchange.clone();
         let current = self.client.clone().filter(|_| self.is_open());
@@ -58,7 +58,12 @@ impl Peer {
             }
             Ok(admission) if self.is_open() => self.renew(now, admission),
             Ok(admission) => self.allow(now, connect, admission),
-            Err(refusal) => self.refuse(now, &refusal),
+            Err(refusal) => {
+                if matches!(refusal.reason(), ReasonCode::BadUserNameOrPassword | ReasonCode::NotAuthorized) {
+                    self.ban = self.rules.doorman.fails(now, self.address()).map(Box::new);
+                }
+                self.refuse(now, &refusal);
+            }
         }
         true
     }
@@ -74,7 +79,7 @@ impl Peer {
         // Not to pin what it was read into.
         let data = connect.properties.authentication_data().unwrap_or_default();
         self.exchange = Some(Arc::new(Exchange::new(method.detached(), Bytes::copy_from_slice(&data))));
-        self.policy.is_some()
+        self.rules.policy.is_some()
     }
 
     /// A step of the client.
@@ -85,7 +90,7 @@ impl Peer {
                 self.challenged = false;
                 exchange.answer(Bytes::copy_from_slice(&data))
             }
-            (ReasonCode::ReAuthenticate, None, Some(client)) if self.policy.is_some() => {
+            (ReasonCode::ReAuthenticate, None, Some(client)) if self.rules.policy.is_some() => {
                 let mut connect = Connect::new(client.version(), client.client_id().clone());
                 if let Some(method) = auth.properties.authentication_method() {
                     connect.properties = connect.properties.with_authentication_method(&method);

@@ -13,6 +13,7 @@ use super::{Admission, Identity, Limits};
 #[derive(Clone)]
 pub struct Client {
     id: Str,
+    user_name: Option<Str>,
     version: Version,
     admission: Admission,
     peer: Arc<PeerInfo>,
@@ -26,7 +27,8 @@ impl Client {
             Some(given) if !connect.client_id.is_empty() => given.clone(),
             _ => connect.client_id.detached(),
         };
-        Self { id, version: connect.version, admission, peer }
+        let user_name = connect.user_name.as_ref().map(Str::detached);
+        Self { id, user_name, version: connect.version, admission, peer }
     }
 
     pub(crate) fn set_id(&mut self, client_id: Str) {
@@ -44,6 +46,11 @@ impl Client {
     /// The client identifier, or the one that the policy gave it instead; an assigned one if the client had none. For the will of such a client it is empty.
     pub fn client_id(&self) -> &Str {
         &self.id
+    }
+
+    /// The user name of its CONNECT. Who it really is says [`identity`](Self::identity).
+    pub fn user_name(&self) -> Option<&Str> {
+        self.user_name.as_ref()
     }
 
     /// The version it speaks.
@@ -81,6 +88,7 @@ impl fmt::Debug for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Client")
             .field("id", &self.id)
+            .field("user_name", &self.user_name)
             .field("version", &self.version)
             .field("admission", &self.admission)
             .field("peer", &self.peer)

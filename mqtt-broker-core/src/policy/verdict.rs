@@ -8,6 +8,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use mqttkit_codec::{ReasonCode, Str, TopicName};
 
+use crate::rate::Rate;
+
 /// As whom a client is allowed in.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
@@ -162,6 +164,11 @@ pub struct Limits {
     pub outbox_messages: Option<usize>,
     /// Bytes that wait for it while it is connected.
     pub outbox_bytes: Option<usize>,
+    /// Messages that it may publish. Beyond it the client is held back, as
+    /// [`Config::message_rate`](crate::Config::message_rate) says.
+    pub message_rate: Option<Rate>,
+    /// Bytes that it may send, in the same way.
+    pub byte_rate: Option<Rate>,
 }
 
 /// Why a client is not allowed in.

@@ -25,6 +25,7 @@ fn every_cause_of_a_loss_is_told_as_often_as_it_is_counted() {
     let mut world = World::with(|config| {
         config.outbox_messages = 5;
         config.offline_messages = 5;
+        config.max_memory = 4 << 20;
         config.transmit_watermark = 1;
     });
     let mut events = world.state.observe(10_000, false);
@@ -48,6 +49,7 @@ fn every_cause_of_a_loss_is_told_as_often_as_it_is_counted() {
     let absent = world.connect(lasting("absent", 100));
     world.cut(absent);
     world.publish(sender, "b", "waits in vain", QoS::AtLeastOnce);
+    world.publish(sender, "b", &"x".repeat(300_000), QoS::AtLeastOnce);
     world.pass(seconds(200));
 
     let mut told: HashMap<DropCause, u64> = HashMap::new();

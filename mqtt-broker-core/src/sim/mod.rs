@@ -6,12 +6,15 @@
 mod absent;
 mod aliases;
 mod authentication;
+mod bans;
+mod budget;
 mod capabilities;
 mod chaos;
 mod events;
 mod messages;
 mod overflow;
 mod policy;
+mod rates;
 mod retained;
 mod sessions;
 mod shared;
@@ -21,6 +24,7 @@ mod sys;
 mod violations;
 mod wills;
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::task::Waker;
 use std::time::{Duration, SystemTime};
@@ -37,6 +41,7 @@ use crate::config::Config;
 use crate::notify::{LOOK, Notify};
 use crate::peer::{Asking, Peer, Turn, Work};
 use crate::policy::{ConnectRequest, Policy};
+use crate::rules::Rules;
 use crate::state::{Clock, State};
 use crate::stats::Stats;
 use crate::store::{Desk, MemoryStore, Progress};
@@ -44,9 +49,10 @@ use crate::store::{Desk, MemoryStore, Progress};
 pub(crate) struct World {
     pub(crate) now: Instant,
     pub(crate) state: State,
-    config: Arc<Config>,
-    policy: Option<Arc<dyn Policy>>,
+    rules: Rules,
     lines: Vec<Line>,
+    /// Where the next connections come from.
+    address: Option<IpAddr>,
     /// Bytes that move at a time.
     chunk: usize,
     /// Nothing happens by itself: the test takes the turns.
@@ -114,15 +120,15 @@ impl World {
     pub(crate) fn with(change: impl FnOnce(&mut Config)) -> Self {
         let mut config = Config::default();
         change(&mut config);
-        let config = Arc::new(config);
-        let state = State::new(Arc::clone(&config), "sim".into(), 1);
+        let rules = Rules::new(config, None);
+        let state = State::new(&rules, "sim".into(), 1);
         // Not zero, so that a time that was never set shows.
         let now = Instant::new(Duration::from_secs(1_000));
         Self {
             now,
             state,
-            config,
-            policy: None,
+            rules,
+            address: None,
             lines: Vec::new(),
             chunk: usize::MAX,
             by_hand: false,
@@ -139,7 +145,8 @@ impl World {
 
     fn open_store(&mut self, store: &MemoryStore, origin: SystemTime) {
         let (desk, snapshot) = Desk::open(Arc::new(store.clone())).unwrap();
-        self.state = State::new(Arc::clone(&self.config), "sim".into(), 1);
+        self.rules = Rules::new((*self.rules.config).clone(), self.rules.policy.clone());
+        self.state = State::new(&self.rules, "sim".into(), 1);
         self.state.restore(self.now, snapshot, desk.progress().clone(), Clock { origin });
         self.store = Some(Shop { store: store.clone(), desk, origin });
         self.ring();
@@ -171,7 +178,7 @@ impl World {
     }
 
     pub(crate) fn set_policy(&mut self, policy: impl Policy) {
-        self.policy = Some(Arc::new(policy));
+        self.rules.policy = Some(Arc::new(policy));
     }
 
     /// Opens a connection and sends the CONNECT.
@@ -198,15 +205,8 @@ impl World {
     /// Opens a connection and sends nothing.
     fn open(&mut self, client: ClientConnection) -> Id {
         let notify = Arc::new(Notify::default());
-        let info = PeerInfo::new(Scheme::Tcp, None);
-        let peer = Peer::new(
-            &self.config,
-            self.now,
-            self.policy.clone(),
-            self.progress(),
-            info,
-            Arc::clone(&notify),
-        );
+        let info = PeerInfo::new(Scheme::Tcp, self.address.map(|address| (address, 1).into()));
+        let peer = Peer::new(self.rules.clone(), self.progress(), self.now, info, Arc::clone(&notify));
         let (up, down) = (BytesMut::new(), BytesMut::new());
         let seen = Seen::default();
         let (blocked, again, cut, dead, stalled, mute) = (false, false, false, false, false, false);
@@ -275,6 +275,13 @@ impl World {
 
     pub(crate) fn send(&mut self, id: Id, message: Message) {
         self.lines[id.0].client.publish(self.now, message).unwrap();
+        self.run();
+    }
+
+    /// The host publishes.
+    pub(crate) fn send_as_host(&mut self, message: Message) {
+        self.state.publish_host(self.now, message);
+        self.ring();
         self.run();
     }
 
@@ -373,13 +380,16 @@ impl World {
             moved = true;
         }
         let came = !line.up.is_empty() && line.peer.takes_input();
+        if line.up.is_empty() {
+            line.peer.caught_up();
+        }
         let rang = line.notify.take(Waker::noop()) & LOOK != 0;
         let mut context = std::task::Context::from_waker(Waker::noop());
         let decided = line.peer.poll_verdict(&mut context, now, &mut line.asking);
         if came || rang || decided || line.again || line.peer.is_ending() {
             let mut work: Vec<Work> = Vec::new();
             let before = line.up.len();
-            let more = line.peer.decode(now, &mut line.up, &mut work);
+            let more = line.peer.decode(now, &mut line.up, &mut work) && !line.peer.is_held();
             let turn = line.peer.apply(now, &mut self.state, &mut work);
             moved |=
                 rang || decided || line.again || more || line.up.len() != before || line.peer.is_ending();
@@ -394,6 +404,7 @@ impl World {
             self.ring();
         }
         let line = &mut self.lines[index];
+        line.peer.weigh(now, line.up.len());
         let room = if line.stalled { 4096usize.saturating_sub(line.down.len()) } else { usize::MAX };
         let out = line.peer.transmit();
         let count = out.remaining().min(room).min(chunk);

@@ -99,3 +99,96 @@ fn qos_0_can_wait_too_if_that_is_wanted() {
     let receiver = world.connect(lasting("r", 100));
     assert_eq!(world.texts(receiver), ["a=x"]);
 }
+
+#[test]
+fn a_message_can_be_refused_as_a_whole() {
+    let mut world = World::with(|config| {
+        small(config);
+        config.overflow = Overflow::Refuse;
+    });
+    let (sender, slow) = stalled(&mut world, QoS::AtLeastOnce);
+    let (quick, old) = (world.join("quick"), world.connect(v311("old")));
+    world.subscribe(quick, "a", QoS::ExactlyOnce);
+    for qos in [QoS::AtLeastOnce, QoS::ExactlyOnce] {
+        for number in 0..10 {
+            world.send(sender, retained("a", &number.to_string()).with_qos(qos));
+        }
+    }
+    let acks = world.acks(sender);
+    assert_eq!(acks.len(), 20);
+    assert_eq!(acks.iter().filter(|&&ack| ack == ReasonCode::QuotaExceeded).count(), 10);
+    assert_eq!((world.stats().messages_refused, world.stats().dropped.total()), (10, 0));
+    assert_eq!(world.messages(quick).len(), 10, "nobody gets what was refused");
+    let late = world.join("late");
+    world.subscribe(late, "a", QoS::AtMostOnce);
+    assert_eq!(world.texts(late), ["a=9"], "nor is it retained");
+    // Who cannot be told, and who does not ask for an answer.
+    world.publish(old, "a", "old", QoS::AtLeastOnce);
+    world.publish(sender, "a", "qos 0", QoS::AtMostOnce);
+    assert_eq!(world.texts(quick), ["a=old", "a=qos 0"]);
+    let host = world.state.publish_host(world.now, message("a", "host").with_qos(QoS::AtLeastOnce));
+    assert_eq!(host, ReasonCode::QuotaExceeded);
+    world.stall(slow, false);
+    assert_eq!(world.messages(slow).len(), 11);
+    world.publish(sender, "a", "again", QoS::AtLeastOnce);
+    assert_eq!(world.texts(slow), ["a=again"]);
+}
+
+#[test]
+fn qos_0_gives_way_to_what_must_not_be_lost() {
+    let mut world = World::with(|config| {
+        small(config);
+        config.overflow = Overflow::DropOldestQos0;
+    });
+    let (sender, slow) = stalled(&mut world, QoS::AtLeastOnce);
+    for number in 0..20 {
+        let qos = if number % 2 == 0 { QoS::AtLeastOnce } else { QoS::AtMostOnce };
+        world.publish(sender, "a", &number.to_string(), qos);
+    }
+    world.stall(slow, false);
+    let expected: Vec<String> = (0..20).step_by(2).map(|number| format!("a={number}")).collect();
+    assert_eq!(world.texts(slow)[1..], expected);
+    assert_eq!(world.stats().dropped.total(), 10);
+}
+
+fn patient(config: &mut Config) {
+    small(config);
+    config.slow_consumer_timeout = Some(Duration::from_secs(10));
+}
+
+#[test]
+fn a_client_that_stays_behind_is_disconnected() {
+    let mut world = World::with(patient);
+    let (sender, slow) = stalled(&mut world, QoS::AtMostOnce);
+    for number in 0..11 {
+        world.publish(sender, "a", &number.to_string(), QoS::AtMostOnce);
+    }
+    assert_eq!(world.stats().dropped.slow_qos0, 1);
+    world.pass(Duration::from_millis(9_900));
+    assert_eq!(world.cause(slow), None);
+    world.pass(Duration::from_millis(200));
+    assert_eq!(world.cause(slow), Some(&Closed::Local(ReasonCode::QuotaExceeded)));
+    assert_eq!(world.stats().slow_consumers, 1);
+    assert!(world.is_connected(sender));
+    world.pass(Duration::from_secs(1_000));
+    assert_eq!(world.state.poll_timeout(), None);
+}
+
+#[test]
+fn a_client_that_catches_up_stays() {
+    let mut world = World::with(patient);
+    let (sender, slow) = stalled(&mut world, QoS::AtMostOnce);
+    for _ in 0..3 {
+        for number in 0..20 {
+            world.publish(sender, "a", &number.to_string(), QoS::AtMostOnce);
+        }
+        world.pass(Duration::from_secs(9));
+        world.stall(slow, false);
+        world.stall(slow, true);
+        world.publish(sender, "a", &"x".repeat(10_000), QoS::AtMostOnce);
+    }
+    world.stall(slow, false);
+    world.pass(Duration::from_secs(100));
+    assert!(world.is_connected(slow));
+    assert_eq!(world.state.poll_timeout(), None);
+}

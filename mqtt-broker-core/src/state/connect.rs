@@ -8,8 +8,9 @@ use mqttkit_codec::{Closed, ConnAck, Connect, Instant, ReasonCode, Session as In
 
 use super::handover::InFlightForGroups;
 use super::outbox::Room;
-use super::session::{FOR_EVER, Left, Link, LinkKind, LinkStatus, Session};
+use super::session::{FOR_EVER, Left, Link, LinkKind, LinkStatus, Session, weight_of};
 use super::{ClientKey, State};
+use crate::budget::SESSION;
 use crate::events::{DropCause, Event};
 use crate::notify::Notify;
 use crate::policy::Client;
@@ -91,6 +92,11 @@ impl State {
         {
             self.end_session(now, slot);
         }
+        let known = self.by_id.contains_key(&client_id);
+        let new = if known { 0 } else { SESSION + 2 * client_id.len() };
+        if !self.budget.may_last(new + connect.will.as_ref().map_or(0, weight_of), 0) {
+            return Connecting::Refused(ReasonCode::QuotaExceeded);
+        }
         let (slot, session_present) = match self.by_id.get(&client_id) {
             Some(&slot) => (slot, true),
             None if self.sessions.len() >= self.config.max_sessions => {
@@ -113,6 +119,7 @@ impl State {
             Some(left) => (left.in_flight, left.for_groups),
             None => (InFlight::new(), InFlightForGroups::new()),
         };
+        session.weigh(&self.budget);
         self.record_session(slot, None);
         let window = usize::from(receive_maximum.get());
         let connack = self.conn_ack(connect, session_present, expiry, &client_id);
@@ -135,7 +142,7 @@ impl State {
             }
             self.end_session(now, slot);
         }
-        if self.sessions.len() >= self.config.max_sessions {
+        if self.sessions.len() >= self.config.max_sessions || !self.budget.may_last(SESSION, 0) {
             return Err(ReasonCode::QuotaExceeded);
         }
         let slot = self.new_session(client_id.clone());
@@ -156,7 +163,10 @@ impl State {
             return;
         }
         let slot = client.slot;
+        let room = Room::offline(&self.config).within(&self.budget, self.sessions.len());
         let session = &mut self.sessions[slot];
+        let old = session.deadline();
+        session.slow_at = None;
         session.link = None;
         session.left = (!in_flight.is_empty()).then(|| Box::new(Left { in_flight, for_groups }));
         self.counters.clients -= 1;
@@ -175,9 +185,9 @@ impl State {
             }
         }
         if session.expiry.is_zero() {
+            self.timers.set(slot, old, None);
             return self.end_session(now, slot);
         }
-        let room = Room { messages: self.config.offline_messages, bytes: self.config.offline_bytes };
         let Self { journal, counters, observers, .. } = self;
         let (client_id, kept) = (&session.client_id, session.kept);
         let gone = |delivery| {
@@ -197,8 +207,9 @@ impl State {
                 None
             }
         };
+        session.weigh(&self.budget);
         let deadline = session.deadline();
-        self.timers.set(slot, None, deadline);
+        self.timers.set(slot, old, deadline);
         if let Some(will) = at_once {
             self.publish_will(now, slot, will);
         }
@@ -208,6 +219,7 @@ impl State {
     /// Forgets a session. A will that waits is published: it must not outlive the session. [MQTT-3.1.2-8]
     pub(super) fn end_session(&mut self, now: Instant, slot: usize) {
         let Some(mut session) = self.sessions.try_remove(slot) else { return };
+        session.weighs_nothing(&self.budget);
         self.by_id.remove(&session.client_id);
         self.timers.set(slot, session.deadline(), None);
         for filter in session.subscriptions.iter() {
@@ -227,8 +239,9 @@ impl State {
     }
 
     pub(super) fn new_session(&mut self, client_id: Str) -> usize {
-        let slot = self.sessions.insert(Session::new(client_id.clone()));
+        let slot = self.sessions.insert(Session::new(client_id.clone(), &self.budget));
         self.by_id.insert(client_id, slot);
+        self.sessions[slot].weigh(&self.budget);
         slot
     }
 
@@ -253,7 +266,8 @@ impl State {
         let window = usize::from(window.get());
         let kind = if client.is_some() { LinkKind::Network } else { LinkKind::Local };
         let (notify, since) = (Arc::clone(notify), now);
-        let mut room = Room { messages: self.config.outbox_messages, bytes: self.config.outbox_bytes };
+        let (messages, bytes) = (self.config.outbox_messages, self.config.outbox_bytes);
+        let mut room = Room { messages, bytes, alone: usize::MAX };
         if let Some(limits) = client.as_ref().map(|client| client.limits()) {
             room.messages = limits.outbox_messages.unwrap_or(usize::MAX).min(room.messages);
             room.bytes = limits.outbox_bytes.unwrap_or(usize::MAX).min(room.bytes);

@@ -11,6 +11,7 @@ use super::handover::{InFlightForGroups, Origin};
 use super::retained::Found;
 use super::session::LinkStatus;
 use super::{ClientKey, State};
+use crate::budget::SMALL;
 use crate::events::DropCause;
 use crate::peer::{Step, Steps, waits_for};
 use crate::policy::unmounted_topic;
@@ -49,7 +50,7 @@ enum Next {
 /// Messages moved in one turn, while the state is locked.
 const TURN: usize = 1024;
 /// How many messages in flight to one client may pin the read buffers they came in.
-const PINNED: usize = 64;
+const PINNED: usize = 16;
 
 impl State {
     /// Moves messages from the session of a client into its connection.
@@ -66,7 +67,9 @@ impl State {
         let keeps = session.expiry > Duration::ZERO;
         let window = session.link.as_ref().map_or(0, |link| link.window);
         let max_in_flight = usize::from(self.config.max_in_flight.get());
-        let watermark = self.config.transmit_watermark;
+        let share = self.budget.share().max(SMALL);
+        let watermark = self.config.transmit_watermark.min(share);
+        let max_bytes = self.config.max_in_flight_bytes.min(share);
         for _ in 0..TURN {
             // What a connection at its end is given would be lost.
             if connection.is_closed() || connection.transmit().remaining() >= watermark {
@@ -74,7 +77,8 @@ impl State {
             }
             let quota = connection.send_quota();
             let in_flight = window.saturating_sub(quota);
-            let only_qos0 = quota == 0 || in_flight >= max_in_flight;
+            let only_qos0 =
+                quota == 0 || in_flight >= max_in_flight || connection.in_flight_bytes() >= max_bytes;
             let (message, origin, note) = match self.next(now, client, only_qos0) {
                 Next::Message(message, _, note) if message.qos == QoS::AtMostOnce => (message, None, note),
                 Next::Message(message, origin, note) if keeps || in_flight >= PINNED => {
@@ -196,6 +200,20 @@ impl State {
         Next::Message(message, origin, note)
     }
 
+    /// What waits and what lasts, weighed again.
+    #[cfg(test)]
+    pub(crate) fn weights(&self) -> (usize, usize) {
+        let mut messages = std::collections::HashMap::new();
+        let mut places = 0;
+        for queued in self.sessions.iter().flat_map(|(_, session)| session.outbox.iter()) {
+            places += 1;
+            messages.insert(std::sync::Arc::as_ptr(&queued.message), queued.message.cost());
+        }
+        let bodies: usize = messages.values().map(|cost| cost + crate::budget::MESSAGE).sum();
+        let sessions: usize = self.sessions.iter().map(|(_, session)| session.weight()).sum();
+        (places * crate::budget::PLACE + bodies, sessions + self.retained.weight())
+    }
+
     /// The messages in the longest queue.
     #[cfg(test)]
     pub(crate) fn longest_queue(&self) -> usize {
@@ -207,6 +225,9 @@ impl State {
             && let Some(link) = session.link.as_mut().filter(|link| link.id == client.link)
             && link.kick.is_none()
         {
+            if session.slow_at.is_some() && session.outbox.is_half_empty(link.room) {
+                self.timers.set(client.slot, session.slow_at.take(), None);
+            }
             link.status = match drained {
                 Drained::Empty => LinkStatus::Idle,
                 Drained::Blocked | Drained::Again => LinkStatus::Blocked,

@@ -96,7 +96,7 @@ impl State {
                 ids: Ids::new(wish.id),
                 group,
             };
-            self.push(&mut Shared::new(Arc::clone(&message), traced), delivery);
+            self.push(now, &mut Shared::new(Arc::clone(&message), traced), delivery);
             let is_known = !matches!(pending, Pending::Queue { delivery: 0 });
             if kept && is_known {
                 for to in self.journal.take_deliveries() {

@@ -40,11 +40,14 @@ use self::router::Router;
 use self::session::{LinkStatus, Session};
 use self::sys::Sys;
 use self::timers::Timers;
+use crate::budget::Budget;
 use crate::config::Config;
+use crate::doorman::{BanCause, Banned};
 use crate::events::{DropCause, Event, Events, NotConnected, Observers};
 use crate::notify::Notify;
 use crate::policy::{Client, Refusal};
 use crate::remarks::Remarks;
+use crate::rules::Rules;
 use crate::stats::{Dropped, Stats};
 use crate::trace::{self, TraceError};
 
@@ -65,6 +68,7 @@ pub(crate) struct ClientKey {
 #[derive(Debug)]
 pub(crate) struct State {
     config: Arc<Config>,
+    budget: Arc<Budget>,
     sessions: Slab<Session>,
     by_id: HashMap<Str, usize>,
     router: Router,
@@ -97,6 +101,8 @@ struct Counters {
     delivered: u64,
     dropped: Dropped,
     retained_refused: u64,
+    refused: u64,
+    slow_consumers: u64,
     clients: usize,
 }
 
@@ -114,13 +120,14 @@ impl Counters {
 impl State {
     /// A broker without sessions. `id_prefix` starts every client identifier that it assigns; all that is
     /// left to chance follows from `seed`.
-    pub(crate) fn new(config: Arc<Config>, id_prefix: String, seed: u64) -> Self {
+    pub(crate) fn new(rules: &Rules, id_prefix: String, seed: u64) -> Self {
         Self {
-            config,
+            config: Arc::clone(&rules.config),
+            budget: Arc::clone(&rules.budget),
             sessions: Slab::new(),
             by_id: HashMap::new(),
             router: Router::default(),
-            retained: Retained::default(),
+            retained: Retained::new(Arc::clone(&rules.budget)),
             timers: Timers::default(),
             id_prefix,
             next_link: 0,
@@ -153,9 +160,12 @@ impl State {
         while let Some(slot) = self.timers.pop(now) {
             let session = &mut self.sessions[slot];
             let ends = session.expires_at.is_some_and(|at| at <= now);
+            let is_slow = session.slow_at.take_if(|at| *at <= now).is_some();
             let will = if session.will_at.is_some_and(|at| at <= now) {
                 session.will_at = None;
-                session.will.take().map(|will| *will)
+                let will = session.will.take().map(|will| *will);
+                session.weigh(&self.budget);
+                will
             } else {
                 None
             };
@@ -163,6 +173,9 @@ impl State {
             self.timers.set(slot, None, next);
             if let Some(will) = will {
                 self.publish_will(now, slot, will);
+            }
+            if is_slow && self.kick_slot(slot, ReasonCode::QuotaExceeded.into()) {
+                self.counters.slow_consumers += 1;
             }
             if ends {
                 self.end_session(now, slot);
@@ -174,6 +187,24 @@ impl State {
     pub(crate) fn kick(&mut self, client_id: &Str, refusal: Refusal) -> bool {
         let Some(&slot) = self.by_id.get(client_id) else { return false };
         self.kick_slot(slot, refusal)
+    }
+
+    /// Asks the connections of the banned to end, in `count` places from `start` on. Returns where to go on, if there is
+    /// more.
+    pub(crate) fn kick_banned(&mut self, subject: &Banned, start: usize, count: usize) -> Option<usize> {
+        let end = start.saturating_add(count);
+        for slot in start..end.min(self.sessions.capacity()) {
+            let link = self.sessions.get(slot).and_then(|session| session.link.as_ref());
+            let client = link.and_then(|link| link.client.as_deref());
+            if client.is_some_and(|client| subject.is_about(client)) {
+                self.kick_slot(slot, ReasonCode::AdministrativeAction.into());
+            }
+        }
+        (end < self.sessions.capacity()).then_some(end)
+    }
+
+    pub(crate) fn tell_of_ban(&mut self, subject: Banned, cause: BanCause) {
+        self.observers.emit(|| Event::Banned { subject, cause });
     }
 
     /// A client has authenticated again.
@@ -273,6 +304,8 @@ impl State {
         stats.messages_published = self.counters.published;
         stats.messages_delivered = self.counters.delivered;
         stats.dropped = self.counters.dropped;
+        stats.messages_refused = self.counters.refused;
+        stats.slow_consumers = self.counters.slow_consumers;
         stats.retained_refused = self.counters.retained_refused;
         (stats.store_ops, stats.store_bytes) = self.journal.behind();
         stats.store_failed = self.journal.has_failed();

@@ -18,6 +18,7 @@ use super::handover::InFlightForGroups;
 use super::{ClientKey, State};
 use crate::config::Config;
 use crate::notify::Notify;
+use crate::rules::Rules;
 
 const SESSIONS: usize = 5;
 
@@ -117,7 +118,7 @@ struct Real {
 
 impl Real {
     fn new() -> Self {
-        let mut state = State::new(Arc::new(Config::default()), "model".into(), 1);
+        let mut state = State::new(&Rules::new(Config::default(), None), "model".into(), 1);
         let clients = (0..SESSIONS).map(|_| join(&mut state)).collect();
         Self { state, clients }
     }

@@ -3,12 +3,14 @@
 use std::collections::VecDeque;
 use std::num::NonZeroU32;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use mqttkit_codec::{Instant, Message, QoS};
 
 use super::group::Serial;
-use crate::config::Overflow;
+use crate::budget::{Budget, MESSAGE, PLACE};
+use crate::config::{Config, Overflow};
 
 /// What a message costs in a queue beside its bytes, in the accounting of limits.
 const OVERHEAD: usize = 64;
@@ -21,6 +23,8 @@ pub(super) struct Routed {
     pub(super) expires: Option<Instant>,
     /// Whether it has memory of its own and pins no read buffer.
     detached: bool,
+    /// In how many queues it waits. Changed only under the lock of the state.
+    places: AtomicU32,
 }
 
 /// One message for one client.
@@ -49,6 +53,9 @@ pub(super) enum Ids {
 pub(super) struct Outbox {
     queue: VecDeque<Queued>,
     bytes: usize,
+    /// No message before this one is of QoS 0.
+    first_qos0: usize,
+    budget: Arc<Budget>,
 }
 
 /// How much may wait.
@@ -56,6 +63,8 @@ pub(super) struct Outbox {
 pub(super) struct Room {
     pub(super) messages: usize,
     pub(super) bytes: usize,
+    /// The bytes of a single message, which may be more than that: it fits an empty queue all the same.
+    pub(super) alone: usize,
 }
 
 /// What became of a message that was pushed.
@@ -71,6 +80,19 @@ pub(super) enum Pushed {
     Overrun,
 }
 
+impl Room {
+    /// What may wait for a client that is not connected.
+    pub(super) fn offline(config: &Config) -> Self {
+        Self { messages: config.offline_messages, bytes: config.offline_bytes, alone: usize::MAX }
+    }
+
+    /// As far as the budget goes.
+    pub(super) fn within(self, budget: &Budget, sessions: usize) -> Self {
+        let alone = self.alone.min(budget.free());
+        Self { bytes: self.bytes.min(budget.queue(sessions)).min(alone), alone, ..self }
+    }
+}
+
 impl Routed {
     pub(super) fn new(message: Message, now: Instant) -> Self {
         let lifetime = message.properties.message_expiry_interval();
@@ -79,23 +101,38 @@ impl Routed {
     }
 
     pub(super) fn expiring(message: Message, expires: Option<Instant>) -> Self {
-        Self { message, expires, detached: false }
+        Self { message, expires, detached: false, places: AtomicU32::new(0) }
     }
 
     /// One that a store has kept.
     pub(super) fn restored(message: Message, expires: Option<Instant>) -> Self {
-        Self { message, expires, detached: true }
+        Self { message, expires, detached: true, places: AtomicU32::new(0) }
     }
 
     /// A copy that can be kept for long.
     pub(super) fn detached(&self) -> Self {
-        Self { message: self.message.detached(), expires: self.expires, detached: true }
+        let places = AtomicU32::new(0);
+        Self { message: self.message.detached(), expires: self.expires, detached: true, places }
     }
 
     /// What it counts for in the limits, in bytes.
     pub(super) fn cost(&self) -> usize {
         let Message { topic, payload, properties, .. } = &self.message;
         topic.as_bytes().len() + payload.len() + properties.as_bytes().len() + OVERHEAD
+    }
+
+    /// It waits in one more queue. Returns what that adds to the budget's weight: the first place brings the message.
+    fn take_place(&self) -> usize {
+        let places = self.places.load(Ordering::Relaxed);
+        self.places.store(places + 1, Ordering::Relaxed);
+        if places == 0 { PLACE + MESSAGE + self.cost() } else { PLACE }
+    }
+
+    /// It waits in one queue less.
+    fn leave_place(&self) -> usize {
+        let places = self.places.load(Ordering::Relaxed) - 1;
+        self.places.store(places, Ordering::Relaxed);
+        if places == 0 { PLACE + MESSAGE + self.cost() } else { PLACE }
     }
 
     pub(super) fn is_expired(&self, now: Instant) -> bool {
@@ -165,10 +202,15 @@ impl Ids {
 }
 
 impl Outbox {
+    pub(super) fn new(budget: Arc<Budget>) -> Self {
+        Self { queue: VecDeque::new(), bytes: 0, first_qos0: 0, budget }
+    }
+
     pub(super) fn len(&self) -> usize {
         self.queue.len()
     }
 
+    /// What waits.
     #[cfg(test)]
     pub(super) fn iter(&self) -> impl Iterator<Item = &Queued> {
         self.queue.iter()
@@ -199,11 +241,16 @@ impl Outbox {
                     }
                     None => return Pushed::Dropped,
                 },
+                // What is of QoS 0 no store knows of.
+                Overflow::DropOldestQos0 if queued.qos > QoS::AtMostOnce && self.pop_qos0() => {
+                    displaced += 1;
+                }
                 // Also where there is no room even in an empty queue: its limit is zero messages.
                 _ => return Pushed::Dropped,
             }
         }
         self.bytes += cost;
+        self.budget.wait(0, queued.message.take_place());
         self.queue.push_back(queued);
         if displaced > 0 { Pushed::Displaced(displaced) } else { Pushed::Queued }
     }
@@ -211,12 +258,15 @@ impl Outbox {
     /// Queues what a store has kept, whatever room there is.
     pub(super) fn restore(&mut self, queued: Queued) {
         self.bytes += queued.message.cost();
+        self.budget.wait(0, queued.message.take_place());
         self.queue.push_back(queued);
     }
 
     pub(super) fn pop(&mut self) -> Option<Queued> {
         let queued = self.queue.pop_front()?;
         self.bytes -= queued.message.cost();
+        self.budget.wait(queued.message.leave_place(), 0);
+        self.first_qos0 = self.first_qos0.saturating_sub(1);
         if self.queue.is_empty() && self.queue.capacity() > KEPT_CAPACITY {
             // A burst is over: an idle client holds little memory.
             self.queue = VecDeque::new();
@@ -224,12 +274,36 @@ impl Outbox {
         Some(queued)
     }
 
+    /// Drops the oldest message of QoS 0. Returns whether there was one.
+    fn pop_qos0(&mut self) -> bool {
+        let mut rest = self.queue.range(self.first_qos0..);
+        let Some(found) = rest.position(|queued| queued.qos == QoS::AtMostOnce) else {
+            self.first_qos0 = self.queue.len();
+            return false;
+        };
+        self.first_qos0 += found;
+        if let Some(queued) = self.queue.remove(self.first_qos0) {
+            self.bytes -= queued.message.cost();
+            self.budget.wait(queued.message.leave_place(), 0);
+        }
+        true
+    }
+
+    /// Whether half of the room is free again.
+    pub(super) fn is_half_empty(&self, room: Room) -> bool {
+        self.queue.len() <= room.messages / 2 && self.bytes <= room.bytes / 2
+    }
+
     /// Takes out what came for groups.
     pub(super) fn take_shared(&mut self) -> impl Iterator<Item = Queued> {
         let (shared, own): (VecDeque<_>, _) =
             std::mem::take(&mut self.queue).into_iter().partition(|queued| queued.group != 0);
         self.queue = own;
-        self.bytes -= shared.iter().map(|queued| queued.message.cost()).sum::<usize>();
+        self.first_qos0 = 0;
+        for queued in &shared {
+            self.bytes -= queued.message.cost();
+            self.budget.wait(queued.message.leave_place(), 0);
+        }
         shared.into_iter()
     }
 
@@ -237,8 +311,8 @@ impl Outbox {
     /// Returns how many messages of QoS 1 and 2 had no room.
     pub(super) fn go_offline(&mut self, room: Room, keep_qos0: bool, mut gone: impl FnMut(u64)) -> u64 {
         let mut dropped = 0;
-        let queue = std::mem::take(self).queue;
-        for mut queued in queue {
+        let mut before = std::mem::replace(self, Self::new(Arc::clone(&self.budget)));
+        while let Some(mut queued) = before.pop() {
             if queued.qos == QoS::AtMostOnce && !keep_qos0 {
                 continue;
             }
@@ -255,8 +329,15 @@ impl Outbox {
     }
 
     /// A single message always fits an empty queue, so that every message that was taken can be delivered.
-    fn has_room(&self, cost: usize, room: Room) -> bool {
-        self.queue.len() < room.messages && (self.queue.is_empty() || self.bytes + cost <= room.bytes)
+    pub(super) fn has_room(&self, cost: usize, room: Room) -> bool {
+        let fits = self.bytes + cost <= room.bytes || (self.queue.is_empty() && cost <= room.alone);
+        fits && self.queue.len() < room.messages
+    }
+}
+
+impl Drop for Outbox {
+    fn drop(&mut self) {
+        while self.pop().is_some() {}
     }
 }
 
@@ -282,10 +363,12 @@ mod tests {
 
     #[test]
     fn each_policy_bounds_the_queue_in_its_way() {
-        let room = Room { messages: 2, bytes: usize::MAX };
+        let room = Room { messages: 2, bytes: usize::MAX, alone: usize::MAX };
         for (overflow, last, left) in [
             (Overflow::DropNewest, Pushed::Dropped, ["a", "b"]),
             (Overflow::DropOldest, Pushed::Displaced(1), ["b", "c"]),
+            (Overflow::DropOldestQos0, Pushed::Displaced(1), ["a", "c"]),
+            (Overflow::Refuse, Pushed::Dropped, ["a", "b"]),
             (Overflow::Disconnect, Pushed::Overrun, ["a", "b"]),
         ] {
             let mut outbox = Outbox::default();
@@ -298,8 +381,30 @@ mod tests {
     }
 
     #[test]
+    fn the_oldest_of_qos_0_is_found_wherever_it_is() {
+        let room = Room { messages: 6, bytes: usize::MAX, alone: usize::MAX };
+        let mut outbox = Outbox::default();
+        let mut push =
+            |payload: &str, qos| outbox.push(queued(payload, qos), room, Overflow::DropOldestQos0, |_| {});
+        for (payload, qos) in [("1", 1), ("a", 0), ("2", 1), ("b", 0), ("3", 1), ("c", 0)] {
+            let qos = if qos == 0 { QoS::AtMostOnce } else { QoS::AtLeastOnce };
+            assert_eq!(push(payload, qos), Pushed::Queued);
+        }
+        assert_eq!(push("4", QoS::AtLeastOnce), Pushed::Displaced(1));
+        assert_eq!(push("5", QoS::AtLeastOnce), Pushed::Displaced(1));
+        outbox.pop();
+        let mut push =
+            |payload: &str, qos| outbox.push(queued(payload, qos), room, Overflow::DropOldestQos0, |_| {});
+        assert_eq!(push("d", QoS::AtMostOnce), Pushed::Queued);
+        assert_eq!(push("6", QoS::AtLeastOnce), Pushed::Displaced(1));
+        assert_eq!(push("7", QoS::AtLeastOnce), Pushed::Displaced(1));
+        assert_eq!(push("8", QoS::AtLeastOnce), Pushed::Dropped);
+        assert_eq!(payloads(outbox), ["2", "3", "4", "5", "6", "7"]);
+    }
+
+    #[test]
     fn bytes_are_bounded_but_one_message_always_fits() {
-        let room = Room { messages: 10, bytes: 100 };
+        let room = Room { messages: 10, bytes: 100, alone: usize::MAX };
         let mut outbox = Outbox::default();
         let large = "x".repeat(1000);
         assert_eq!(
@@ -319,8 +424,49 @@ mod tests {
     }
 
     #[test]
+    fn a_message_weighs_once_however_many_wait_for_it() {
+        let budget = Arc::new(Budget::new(1 << 20));
+        let room = Room { messages: 10, bytes: usize::MAX, alone: usize::MAX };
+        let mut outboxes: Vec<Outbox> = (0..3).map(|_| Outbox::new(Arc::clone(&budget))).collect();
+        let message = queued(&"x".repeat(1_000), QoS::AtLeastOnce).message;
+        let weight = message.cost() + MESSAGE;
+        for (number, outbox) in outboxes.iter_mut().enumerate() {
+            for group in 0..2 {
+                let queued = Queued {
+                    message: Arc::clone(&message),
+                    ids: Ids::None,
+                    qos: QoS::AtLeastOnce,
+                    retain: false,
+                    group,
+                    number: 0,
+                };
+                outbox.push(queued, room, Overflow::DropNewest, |_| {});
+            }
+            assert_eq!(budget.used(), weight + (number + 1) * 2 * PLACE);
+        }
+        outboxes[0].pop();
+        assert_eq!(budget.used(), weight + 5 * PLACE);
+        assert_eq!(outboxes[1].take_shared().count(), 1);
+        assert_eq!(budget.used(), weight + 4 * PLACE);
+        outboxes[2].go_offline(Room { messages: 1, ..room }, false, |_| {});
+        assert_eq!(budget.used(), 2 * weight + 3 * PLACE, "it has a copy of its own");
+        outboxes.clear();
+        assert_eq!(budget.used(), 0);
+    }
+
+    #[test]
+    fn a_message_that_is_too_much_alone_is_dropped() {
+        let room = Room { messages: 10, bytes: 100, alone: 500 };
+        let mut outbox = Outbox::default();
+        for (size, pushed) in [(1_000, Pushed::Dropped), (300, Pushed::Queued)] {
+            let queued = queued(&"x".repeat(size), QoS::AtLeastOnce);
+            assert_eq!(outbox.push(queued, room, Overflow::DropOldest, |_| {}), pushed);
+        }
+    }
+
+    #[test]
     fn a_queue_without_room_at_all_does_not_spin() {
-        let room = Room { messages: 0, bytes: 0 };
+        let room = Room { messages: 0, bytes: 0, alone: usize::MAX };
         let mut outbox = Outbox::default();
         let pushed = outbox.push(queued("a", QoS::AtLeastOnce), room, Overflow::DropOldest, |_| {});
         assert_eq!(pushed, Pushed::Dropped);

@@ -7,7 +7,7 @@ use mqttkit_codec::{Instant, Message, PacketId, QoS, ReasonCode, Str, Will};
 use super::group::{Pick, Serial};
 use super::outbox::{Ids, Pushed, Queued, Room, Routed};
 use super::router::{Match, Wish};
-use super::session::{LinkKind, Session};
+use super::session::{LinkKind, LinkStatus, Session};
 use super::{ClientKey, State};
 use crate::config::Overflow;
 use crate::events::{DropCause, Event};
@@ -58,7 +58,11 @@ impl State {
         if self.store_refuses(&message, is_local) {
             return ReasonCode::QuotaExceeded;
         }
-        self.route(now, Some(client.slot), message, source)
+        // An MQTT 3 client cannot be told that its message was refused.
+        let link = self.sessions[client.slot].link.as_ref();
+        let who = link.and_then(|link| link.client.as_deref());
+        let refusable = who.is_none_or(|client| client.version().has_properties());
+        self.route(now, Some(client.slot), message, source, refusable)
     }
 
     /// Publishes a message of the host.
@@ -66,7 +70,7 @@ impl State {
         if self.store_refuses(&message, true) {
             return ReasonCode::QuotaExceeded;
         }
-        self.route(now, None, message, None)
+        self.route(now, None, message, None, true)
     }
 
     /// Publishes the will of a session.
@@ -79,7 +83,7 @@ impl State {
     /// The same of a session that may be gone, by the name by which the store knows the will.
     pub(super) fn publish_will_of(&mut self, now: Instant, client_id: Option<&Str>, will: Will) {
         let source = client_id.map(|client_id| Source::Will { client_id: client_id.clone() });
-        self.route(now, None, Message::from(will), source);
+        self.route(now, None, Message::from(will), source, false);
     }
 
     /// A client of the network is not read while the store is behind; the host can only be told.
@@ -93,6 +97,7 @@ impl State {
         from: Option<usize>,
         mut message: Message,
         source: Option<Source>,
+        refusable: bool,
     ) -> ReasonCode {
         if message.topic.is_aliased() || levels(message.topic.as_bytes()) > self.config.max_topic_levels {
             return ReasonCode::TopicNameInvalid;
@@ -103,15 +108,21 @@ impl State {
             message.properties = properties.without_topic_alias().without_subscription_identifiers();
         }
         self.sequence += 1;
+        let routed = Routed::new(message, now);
+        self.find(from, &routed.message);
+        if self.config.overflow == Overflow::Refuse && refusable && !self.all_have_room(&routed) {
+            self.matches.clear();
+            self.counters.refused += 1;
+            return ReasonCode::QuotaExceeded;
+        }
+        let message = &routed.message;
         self.counters.published += 1;
         if self.observers.wants_messages() {
             self.observers
                 .emit(|| Event::Published { topic: message.topic.detached(), size: message.payload.len() });
         }
-        let routed = Routed::new(message, now);
         let number = self.sequence;
         let retention = if routed.message.retain { self.retain(&routed) } else { Retention::Untouched };
-        self.find(from, &routed.message);
         let traced = self.is_traced(&routed.message.topic);
         if traced {
             self.note_published(from, &routed.message);
@@ -123,7 +134,7 @@ impl State {
         let mut shared = Shared::new(Arc::new(routed), traced);
         let mut matches = std::mem::take(&mut self.matches);
         for delivery in matches.drain(..) {
-            self.push(&mut shared, delivery);
+            self.push(now, &mut shared, delivery);
         }
         self.matches = matches;
         self.journal.published(&shared.fresh, number, retention, source);
@@ -132,8 +143,8 @@ impl State {
 
     /// Keeps the message for later subscribers, or forgets the one that was kept.
     fn retain(&mut self, routed: &Routed) -> Retention {
-        let room =
-            Room { messages: self.config.max_retained_messages, bytes: self.config.max_retained_bytes };
+        let (messages, bytes) = (self.config.max_retained_messages, self.config.max_retained_bytes);
+        let room = Room { messages, bytes, alone: 0 };
         let is_kept = self.retained.store(routed, self.sequence, room);
         if !is_kept {
             self.counters.retained_refused += 1;
@@ -198,23 +209,37 @@ impl State {
         }
     }
 
-    pub(super) fn push(&mut self, shared: &mut Shared, delivery: Delivery) {
+    /// Whether everybody who is to get the message with QoS 1 or 2 has room for it.
+    fn all_have_room(&self, message: &Routed) -> bool {
+        let cost = message.cost();
+        self.matches.iter().filter(|delivery| delivery.qos > QoS::AtMostOnce).all(|delivery| {
+            let session = self.sessions.get(delivery.slot);
+            session.is_none_or(|session| {
+                let (room, _) = session.room(&self.config);
+                session.outbox.has_room(cost, room.within(&self.budget, self.sessions.len()))
+            })
+        })
+    }
+
+    pub(super) fn push(&mut self, now: Instant, shared: &mut Shared, delivery: Delivery) {
         let Delivery { slot, qos, retain, ids, group } = delivery;
+        let sessions = self.sessions.len();
         let Some(session) = self.sessions.get_mut(slot) else { return };
-        let leaving = session.link.as_ref().is_some_and(|link| link.kick.is_some());
-        let online = session.is_online() && !leaving;
+        let (room, online) = session.room(&self.config);
         if !online && qos == QoS::AtMostOnce && !self.config.offline_qos0 {
             return;
         }
-        let link_room = session.link.as_ref().map(|link| link.room);
-        let room = if let Some(link_room) = link_room.filter(|_| online) {
-            link_room
-        } else {
-            Room { messages: self.config.offline_messages, bytes: self.config.offline_bytes }
-        };
+        let whole = room;
+        let room = whole.within(&self.budget, sessions);
         let local = session.link.as_ref().is_some_and(|link| link.kind == LinkKind::Local);
-        let keep = !online || local || session.outbox.len() >= PINNED;
+        let blocked = session.link.as_ref().is_some_and(|link| link.status == LinkStatus::Blocked);
+        let keep = !online || local || blocked || session.outbox.len() >= PINNED;
         let message = if keep { shared.detached() } else { Arc::clone(&shared.fresh) };
+        // There would have been room, had the broker more memory.
+        let cost = message.cost();
+        let short = room.bytes < whole.bytes
+            && !session.outbox.has_room(cost, room)
+            && session.outbox.has_room(cost, whole);
         let Self { journal, router, .. } = self;
         let kept = session.kept && qos > QoS::AtMostOnce;
         let number = if kept { journal.next_delivery() } else { 0 };
@@ -239,6 +264,7 @@ impl State {
             journal.waits(delivery);
         }
         let cause = match (online, qos) {
+            _ if short => DropCause::Memory,
             (false, _) => DropCause::Offline,
             (true, QoS::AtMostOnce) => DropCause::SlowQos0,
             (true, _) => DropCause::Slow,
@@ -249,6 +275,14 @@ impl State {
             Pushed::Dropped | Pushed::Overrun => 1,
         };
         self.counters.lose(&mut self.observers, &session.client_id, cause, count);
+        if count > 0
+            && online
+            && session.slow_at.is_none()
+            && let Some(patience) = self.config.slow_consumer_timeout
+        {
+            session.slow_at = Some(now + patience);
+            self.timers.set(slot, None, session.slow_at);
+        }
         if shared.traced {
             let (topic, client_id) = (shared.fresh.message.topic.detached(), session.client_id.clone());
             self.observers.remarks.add(match pushed {

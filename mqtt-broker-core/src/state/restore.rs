@@ -14,7 +14,7 @@ use super::journal::{Clock, Journal};
 use super::outbox::{Ids, Queued, Routed};
 use super::retained::Cursor;
 use super::router::Wish;
-use super::session::{FOR_EVER, Left};
+use super::session::{FOR_EVER, Left, weight_of_filter};
 use crate::policy::unmounted_topic;
 use crate::store::{
     InFlightRecord, KeptSession, MessageRecord, Progress, QueuedRecord, SessionRecord, Snapshot, StoreOp,
@@ -94,6 +94,7 @@ impl State {
             self.router.insert(filter, slot, wish);
             let session = &mut self.sessions[slot];
             session.subscriptions.insert(filter.clone());
+            session.filters += weight_of_filter(filter);
             if let Some(cursor) = &subscription.cursor {
                 let (qos, ids) = (subscription.options.qos, Ids::new(subscription.identifier));
                 let mut restored = Cursor::new(filter.clone(), cursor.up_to, qos, ids);
@@ -149,6 +150,7 @@ impl State {
             // No sequence of ops leads there.
             Err(error) => warn!(client = %session.client_id, %error, "what was in flight is not restored"),
         }
+        session.weigh(&self.budget);
     }
 
     /// A message as its client knows it. Its lifetime does not end while it is in flight: it may have arrived.

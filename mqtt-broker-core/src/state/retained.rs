@@ -7,12 +7,14 @@ use std::sync::Arc;
 use mqttkit_codec::{Instant, QoS, TopicFilter, TopicName, matches};
 
 use super::outbox::{Ids, Queued, Routed};
+use crate::budget::{Budget, RETAINED};
 
 /// The last retained message of each topic, in the order of the topics.
 #[derive(Debug, Default)]
 pub(super) struct Retained {
     by_topic: BTreeMap<TopicName, Kept>,
     bytes: usize,
+    budget: Arc<Budget>,
 }
 
 #[derive(Debug)]
@@ -53,6 +55,10 @@ pub(super) enum Found {
 const SCAN: usize = 512;
 
 impl Retained {
+    pub(super) fn new(budget: Arc<Budget>) -> Self {
+        Self { budget, ..Self::default() }
+    }
+
     pub(super) fn len(&self) -> usize {
         self.by_topic.len()
     }
@@ -71,14 +77,17 @@ impl Retained {
             return true;
         }
         let old = self.by_topic.get(topic).map(|kept| kept.message.cost());
+        let (before, after) = (old.map_or(0, weight), weight(message.cost()));
+        let has_memory = after.saturating_sub(before) <= self.budget.room_to_last();
         let count = self.by_topic.len() + usize::from(old.is_none());
         let bytes = self.bytes - old.unwrap_or(0) + message.cost();
-        if count > room.messages || bytes > room.bytes {
+        if count > room.messages || bytes > room.bytes || !has_memory {
             // The old one is no longer what the topic holds.
             self.forget(topic);
             return false;
         }
         self.bytes = bytes;
+        self.budget.last(before, after);
         let message = Arc::new(message.detached());
         self.by_topic.insert(message.message.topic.clone(), Kept { message, sequence });
         true
@@ -87,7 +96,14 @@ impl Retained {
     /// Keeps what a store has kept, whatever room there is.
     pub(super) fn restore(&mut self, message: Arc<Routed>, sequence: u64) {
         self.bytes += message.cost();
+        self.budget.last(0, weight(message.cost()));
         self.by_topic.insert(message.message.topic.clone(), Kept { message, sequence });
+    }
+
+    /// What it weighs in the budget.
+    #[cfg(test)]
+    pub(super) fn weight(&self) -> usize {
+        self.bytes + self.by_topic.len() * RETAINED
     }
 
     #[cfg(test)]
@@ -98,8 +114,14 @@ impl Retained {
     fn forget(&mut self, topic: &TopicName) {
         if let Some(kept) = self.by_topic.remove(topic) {
             self.bytes -= kept.message.cost();
+            self.budget.last(weight(kept.message.cost()), 0);
         }
     }
+}
+
+/// What a retained message weighs in the budget; its topic stands in the order as well.
+fn weight(cost: usize) -> usize {
+    RETAINED + cost
 }
 
 impl Cursor {
@@ -183,7 +205,11 @@ mod tests {
     use super::*;
     use mqttkit_codec::Message;
 
-    const ROOM: Room = Room { messages: 100, bytes: 10_000 };
+    const ROOM: Room = Room { messages: 100, bytes: 10_000, alone: 0 };
+
+    fn retained() -> Retained {
+        Retained::new(Arc::new(Budget::new(1 << 30)))
+    }
 
     fn routed(topic: &str, payload: &'static str) -> Routed {
         Routed::new(Message::new(TopicName::try_from(topic).unwrap(), payload), Instant::ZERO)
@@ -218,7 +244,7 @@ mod tests {
             "b/a",
             "é/+".trim_end_matches("/+"),
         ];
-        let mut retained = Retained::default();
+        let mut retained = retained();
         for topic in all {
             assert!(retained.store(&routed(topic, "x"), 1, ROOM));
         }
@@ -233,7 +259,7 @@ mod tests {
 
     #[test]
     fn a_cursor_passes_over_what_is_newer_than_its_subscription() {
-        let mut retained = Retained::default();
+        let mut retained = retained();
         retained.store(&routed("a", "1"), 1, ROOM);
         retained.store(&routed("b", "2"), 2, ROOM);
         assert_eq!(topics(&mut retained, "#", 1), ["a"]);
@@ -241,8 +267,8 @@ mod tests {
 
     #[test]
     fn a_long_scan_is_cut_into_steps() {
-        let mut retained = Retained::default();
-        let room = Room { messages: usize::MAX, bytes: usize::MAX };
+        let mut retained = retained();
+        let room = Room { messages: usize::MAX, bytes: usize::MAX, alone: 0 };
         for number in 0..2 * SCAN {
             retained.store(&routed(&format!("{number}/x"), "x"), 1, room);
         }
@@ -252,12 +278,27 @@ mod tests {
 
     #[test]
     fn room_is_bounded_and_given_back() {
-        let mut retained = Retained::default();
-        let room = Room { messages: 1, bytes: 100 };
+        let mut retained = retained();
+        let room = Room { messages: 1, bytes: 100, alone: 0 };
         assert!(retained.store(&routed("a", "1"), 1, room));
         assert!(!retained.store(&routed("b", "1"), 1, room));
         assert!(retained.store(&routed("a", ""), 1, room));
         assert_eq!((retained.len(), retained.bytes()), (0, 0));
         assert!(retained.store(&routed("b", "1"), 1, room));
+    }
+
+    #[test]
+    fn the_budget_bounds_it_too() {
+        let budget = Arc::new(Budget::new(10_000));
+        let mut retained = Retained::new(Arc::clone(&budget));
+        let kept =
+            (0..100).filter(|number| retained.store(&routed(&number.to_string(), "x"), 1, ROOM)).count();
+        assert_eq!(kept, 15, "half of the budget");
+        assert!(retained.store(&routed("0", "y"), 2, ROOM), "what is there can be replaced");
+        assert!(!retained.store(&routed("x", "y"), 2, ROOM));
+        for number in 0..100 {
+            retained.store(&routed(&number.to_string(), ""), 3, ROOM);
+        }
+        assert_eq!(budget.used(), 0);
     }
 }

@@ -12,12 +12,15 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use mqttkit_codec::{Instant, Session as InFlight, Str, Will};
+use mqttkit_codec::{Instant, Session as InFlight, Str, TopicFilter, Will};
 
 use super::filters::Filters;
 use super::handover::InFlightForGroups;
 use super::outbox::{Outbox, Room};
+use super::publish::levels;
 use super::retained::Cursor;
+use crate::budget::{Budget, LEVEL, MESSAGE, SESSION, SUBSCRIPTION};
+use crate::config::Config;
 use crate::notify::Notify;
 use crate::policy::{Client, Limits, Refusal};
 
@@ -42,6 +45,8 @@ pub(super) struct Session {
     pub(super) will_at: Option<Instant>,
     /// When the session of a client that is gone ends.
     pub(super) expires_at: Option<Instant>,
+    /// When a connected client that is behind is disconnected, unless it has caught up.
+    pub(super) slow_at: Option<Instant>,
     /// Connections that wait until the present one has given the session back.
     pub(super) successors: Vec<Arc<Notify>>,
     /// The client is a bridge to another broker: it gets RETAIN as published and nothing of its own back.
@@ -54,6 +59,10 @@ pub(super) struct Session {
     pub(super) recorded: bool,
     /// The last publication this session was found for, and its place in the list of matches.
     pub(super) mark: (u64, usize),
+    /// What its subscriptions weigh in the budget.
+    pub(super) filters: usize,
+    /// What it weighs altogether, beside what waits.
+    weight: usize,
 }
 
 /// What a connection left in flight when it ended.
@@ -102,34 +111,78 @@ pub(super) enum LinkStatus {
     Blocked,
 }
 
+/// What a will weighs in the budget.
+pub(super) fn weight_of(will: &Will) -> usize {
+    MESSAGE + will.topic.as_bytes().len() + will.payload.len() + will.properties.as_bytes().len()
+}
+
+/// What a subscription weighs: in its session, and in the table of all.
+pub(super) fn weight_of_filter(filter: &TopicFilter) -> usize {
+    let text = filter.as_bytes();
+    let levels = if filter.has_wildcard() || filter.is_shared() { levels(text) } else { 0 };
+    SUBSCRIPTION + 2 * text.len() + LEVEL * levels
+}
+
 impl Session {
-    pub(super) fn new(client_id: Str) -> Self {
+    pub(super) fn new(client_id: Str, budget: &Arc<Budget>) -> Self {
         Self {
             client_id,
             link: None,
             left: None,
             subscriptions: Filters::new(),
-            outbox: Outbox::default(),
+            outbox: Outbox::new(Arc::clone(budget)),
             cursors: VecDeque::new(),
             expiry: Duration::ZERO,
             will: None,
             will_at: None,
             expires_at: None,
+            slow_at: None,
             successors: Vec::new(),
             bridge: false,
             mount_point: None,
             kept: false,
             recorded: false,
             mark: (0, 0),
+            filters: 0,
+            weight: 0,
         }
     }
 
     /// When it next has something to do without its client.
     pub(super) fn deadline(&self) -> Option<Instant> {
-        match (self.will_at, self.expires_at) {
-            (Some(will), Some(expiry)) => Some(will.min(expiry)),
-            (will, expiry) => will.or(expiry),
+        [self.will_at, self.expires_at, self.slow_at].into_iter().flatten().min()
+    }
+
+    /// How much may wait for the client, and whether it is connected and will be.
+    pub(super) fn room(&self, config: &Config) -> (Room, bool) {
+        match self.link.as_ref().filter(|link| link.kick.is_none()) {
+            Some(link) => (link.room, true),
+            None => (Room::offline(config), false),
         }
+    }
+
+    /// Tells the budget what it weighs, after any of that has changed.
+    pub(super) fn weigh(&mut self, budget: &Budget) {
+        let will = self.will.as_deref().map_or(0, weight_of);
+        let in_flight = self.left.as_ref().map_or(0, |left| left.in_flight.memory());
+        let new = SESSION + 2 * self.client_id.len() + self.filters + will + in_flight;
+        budget.last(self.weight, new);
+        self.weight = new;
+    }
+
+    #[cfg(test)]
+    pub(super) fn weight(&self) -> usize {
+        let filters: usize = self.subscriptions.iter().map(weight_of_filter).sum();
+        assert_eq!(filters, self.filters);
+        let will = self.will.as_deref().map_or(0, weight_of);
+        let in_flight = self.left.as_ref().map_or(0, |left| left.in_flight.memory());
+        SESSION + 2 * self.client_id.len() + filters + will + in_flight
+    }
+
+    /// It has ended.
+    pub(super) fn weighs_nothing(&mut self, budget: &Budget) {
+        budget.last(self.weight, 0);
+        self.weight = 0;
     }
 
     /// The limits that the policy gave to the client that is connected.

@@ -13,6 +13,7 @@ use super::outbox::Ids;
 use super::publish::levels;
 use super::retained::Cursor;
 use super::router::Wish;
+use super::session::weight_of_filter;
 use super::{ClientKey, State};
 
 impl State {
@@ -59,6 +60,10 @@ impl State {
         if known.is_none() && session.subscriptions.len() >= limit.min(self.config.max_subscriptions) {
             return ReasonCode::QuotaExceeded;
         }
+        let weight = weight_of_filter(&subscription.filter);
+        if known.is_none() && !self.budget.may_last(weight, session.filters) {
+            return ReasonCode::QuotaExceeded;
+        }
         let mut options = subscription.options;
         // [MQTT-3.2.2-10]: a filter is taken with any QoS, and granted less.
         options.qos = options.qos.min(self.config.maximum_qos);
@@ -70,6 +75,8 @@ impl State {
         let filter = known.unwrap_or_else(|| {
             let filter = subscription.filter.detached();
             session.subscriptions.insert(filter.clone());
+            session.filters += weight;
+            session.weigh(&self.budget);
             filter
         });
         self.router.insert(&filter, client.slot, Wish { options, id });
@@ -113,6 +120,8 @@ impl State {
         if !session.subscriptions.remove(filter) {
             return ReasonCode::NoSubscriptionExisted;
         }
+        session.filters -= weight_of_filter(filter);
+        session.weigh(&self.budget);
         self.observers
             .emit(|| Event::Unsubscribed { client_id: session.client_id.clone(), filter: filter.detached() });
         if session.kept {

@@ -61,6 +61,11 @@ impl<L: Link> RawClient<L> {
         }
     }
 
+    /// Waits for the answer to CONNECT, whichever it is.
+    pub async fn connected_or_refused(&mut self) -> bool {
+        matches!(self.event().await, ClientEvent::Connected { .. })
+    }
+
     pub fn now(&self) -> Instant {
         Instant::new(self.origin.elapsed())
     }

@@ -15,11 +15,18 @@ pub(super) struct PeerAliases {
     /// Grows as far as the peer uses them, never above the maximum.
     topics: Vec<Option<TopicName>>,
     maximum: u16,
+    /// What the topics are long.
+    bytes: usize,
 }
 
 impl PeerAliases {
     pub(super) fn new(maximum: u16) -> Self {
-        Self { topics: Vec::new(), maximum }
+        Self { topics: Vec::new(), maximum, bytes: 0 }
+    }
+
+    /// The memory that is taken, in bytes, about.
+    pub(super) fn memory(&self) -> usize {
+        self.bytes + self.topics.capacity() * size_of::<Option<TopicName>>()
     }
 
     /// Puts the topic in the place of the alias, which means nothing beyond this connection.
@@ -38,7 +45,9 @@ impl PeerAliases {
             if self.topics.len() <= index {
                 self.topics.resize(index + 1, None);
             }
-            self.topics[index] = Some(publish.topic.detached());
+            self.bytes += publish.topic.as_bytes().len();
+            let old = self.topics[index].replace(publish.topic.detached());
+            self.bytes -= old.map_or(0, |old| old.as_bytes().len());
         }
         publish.properties.remove(0x23);
         Ok(())
@@ -47,6 +56,7 @@ impl PeerAliases {
     /// Gives the memory back when the connection is over.
     pub(super) fn clear(&mut self) {
         self.topics = Vec::new();
+        self.bytes = 0;
     }
 }
 
@@ -60,6 +70,8 @@ pub(super) struct OwnAliases {
     entries: Vec<Entry>,
     /// The entries as a ring, from the one used last to the one used least recently, which is before it.
     latest: usize,
+    /// What the topics are long.
+    bytes: usize,
 }
 
 #[derive(Debug)]
@@ -89,6 +101,11 @@ impl OwnAliases {
         Self { maximum, ..Self::default() }
     }
 
+    /// The memory that is taken, in bytes, about: a topic is shared by an entry and its number.
+    pub(super) fn memory(&self) -> usize {
+        self.bytes + self.entries.capacity() * 2 * size_of::<Entry>()
+    }
+
     /// What [`used`](Self::used) is to be told when the message was sent.
     pub(super) fn choose(&self, topic: &TopicName) -> Alias {
         if self.maximum == 0 || topic.as_bytes().len() < SHORTEST_WORTH {
@@ -113,12 +130,14 @@ impl OwnAliases {
             Alias::New(number) => {
                 let index = usize::from(number.get()) - 1;
                 let topic = topic.detached();
+                self.bytes += topic.as_bytes().len();
                 self.numbers.insert(topic.clone(), number);
                 if index == self.entries.len() {
                     self.entries.push(Entry { topic, newer: index, older: index });
                     self.link_as_latest(index);
                 } else {
                     let old = core::mem::replace(&mut self.entries[index].topic, topic);
+                    self.bytes -= old.as_bytes().len();
                     self.numbers.remove(&old);
                     self.touch(index);
                 }

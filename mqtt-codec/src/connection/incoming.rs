@@ -53,6 +53,11 @@ impl Incoming {
         !self.acks.is_empty() || !self.recs.is_empty()
     }
 
+    /// The memory that the aliases of the peer take, in bytes, about.
+    pub(super) fn alias_memory(&self) -> usize {
+        self.aliases.memory()
+    }
+
     /// Gives memory back when the connection is over.
     pub(super) fn end_connection(&mut self) {
         self.acks = PendingAcks::default();

@@ -105,6 +105,11 @@ impl Outgoing {
         self.rest.as_ref()?.resend.front().copied()
     }
 
+    /// The memory that our own aliases take, in bytes, about.
+    pub(super) fn alias_memory(&self) -> usize {
+        self.aliases.as_ref().map_or(0, |aliases| aliases.memory())
+    }
+
     pub(super) fn end_connection(&mut self) {
         if let Some(rest) = &mut self.rest {
             rest.resend = VecDeque::new();

@@ -40,6 +40,11 @@ impl Inbound {
         self.received.is_empty()
     }
 
+    /// The memory that is taken, in bytes, about: the leaves of the tree are not full.
+    pub(crate) fn memory(&self) -> usize {
+        self.received.len() * 3 / 2 * size_of::<(PacketId, Entry)>()
+    }
+
     /// In ascending order of the identifiers.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (PacketId, Received)> + '_ {
         self.received.iter().map(|(&id, entry)| (id, entry.state))

@@ -45,6 +45,16 @@ impl Session {
         self.outbound.messages()
     }
 
+    /// What those messages are long, in bytes: topics, payloads and properties.
+    pub fn in_flight_bytes(&self) -> usize {
+        self.outbound.bytes()
+    }
+
+    /// The memory that the session takes, in bytes, about. What messages share with others counts in full.
+    pub fn memory(&self) -> usize {
+        self.outbound.memory() + self.inbound.memory()
+    }
+
     /// Acknowledges a QoS 2 message between two connections, while the session is with neither: when the sender sends
     /// it again, it is answered and not delivered again.
     ///

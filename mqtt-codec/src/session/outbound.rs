@@ -49,7 +49,21 @@ pub(crate) struct Outbound {
     /// Free slots, the longest free first, so that an identifier rests before it is used again.
     free: VecDeque<u16>,
     messages: usize,
+    /// What those messages are long, in bytes.
+    bytes: usize,
     next_order: u64,
+}
+
+impl InFlight {
+    /// Topic, payload and properties, in bytes.
+    fn len(&self) -> usize {
+        match self {
+            Self::Publish(Publish { topic, payload, properties, .. }) => {
+                topic.as_bytes().len() + payload.len() + properties.as_bytes().len()
+            }
+            Self::Release { .. } | Self::Request { .. } => 0,
+        }
+    }
 }
 
 impl Outbound {
@@ -64,6 +78,7 @@ impl Outbound {
                 return Err(id);
             }
             outbound.next_order += 1;
+            outbound.bytes += entry.len();
             *slot = Slot { order: outbound.next_order, counted: false, entry: Some(entry) };
         }
         let free = (0..u16::MAX).zip(&outbound.slots).filter(|(_, slot)| slot.entry.is_none());
@@ -74,6 +89,16 @@ impl Outbound {
     /// How many messages are in flight.
     pub(crate) fn messages(&self) -> usize {
         self.messages
+    }
+
+    /// What they are long, in bytes.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// The memory that is taken, in bytes, about.
+    pub(crate) fn memory(&self) -> usize {
+        self.bytes + self.slots.capacity() * size_of::<Slot>()
     }
 
     /// The identifier that [`insert`](Self::insert) will use, or `None` if all are in use.
@@ -96,6 +121,7 @@ impl Outbound {
             self.messages += 1;
         }
         self.next_order += 1;
+        self.bytes += entry.len();
         let slot = Slot { order: self.next_order, counted, entry: Some(entry) };
         if self.reuses() {
             self.free.pop_front();
@@ -114,7 +140,9 @@ impl Outbound {
         if let Some(slot) = self.slots.get_mut(index(id)).filter(|slot| slot.entry.is_some()) {
             self.next_order += 1;
             slot.order = self.next_order;
-            slot.entry = Some(entry);
+            self.bytes += entry.len();
+            let old = slot.entry.replace(entry);
+            self.bytes -= old.map_or(0, |old| old.len());
         }
     }
 
@@ -129,6 +157,7 @@ impl Outbound {
     pub(crate) fn remove(&mut self, id: PacketId) -> Option<(InFlight, bool)> {
         let slot = self.slots.get_mut(index(id))?;
         let entry = slot.entry.take()?;
+        self.bytes -= entry.len();
         let counted = core::mem::take(&mut slot.counted);
         if !matches!(entry, InFlight::Request { .. }) {
             self.messages -= 1;

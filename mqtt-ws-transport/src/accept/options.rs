@@ -280,8 +280,9 @@ impl AcceptOptions {
         trusts(&self.trusted, address)
     }
 
-    /// Whether that address may turn out not to be the client's own.
-    pub(super) fn speaks_for_others(&self, address: Option<SocketAddr>) -> bool {
+    /// Whether that address of a socket may turn out not to be the client's own: it is a
+    /// [trusted proxy](Self::trusted_proxies), and proxies are asked for whom they speak.
+    pub fn speaks_for_others(&self, address: Option<SocketAddr>) -> bool {
         let may = self.proxy_protocol != ProxyProtocol::Off || self.http.reads_forwarded();
         may && self.trusts(address)
     }

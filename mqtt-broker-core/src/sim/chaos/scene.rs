@@ -187,6 +187,8 @@ impl Scene {
         }
         self.check();
         self.check_store();
+        let (queued, lasting, _) = self.world.rules.budget.weights();
+        assert_eq!((queued, lasting), self.world.state.weights());
         assert_eq!(self.world.state.longest_queue(), 0);
         let late = self.world.join("late");
         self.world.subscribe(late, "r/#", QoS::ExactlyOnce);

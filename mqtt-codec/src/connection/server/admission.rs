@@ -50,6 +50,7 @@ impl ServerConnection {
             self.client.keep_alive = seconds;
         }
         self.phase = Phase::Connected;
+        self.core.codec.set_max_incoming(self.config.max_packet_size);
         self.core.says_goodbye = self.version().has_properties();
         self.core.session = session;
         if !connack.session_present {

@@ -63,6 +63,13 @@ impl ServerConnection {
         }
     }
 
+    /// The keep-alive of the client begins anew. For a server that has not read from its client for a while, so that the
+    /// silence was its own.
+    pub fn forgive_silence(&mut self, now: Instant) {
+        self.core.received_at = now;
+        self.core.progress.complete();
+    }
+
     pub(super) fn check_connected(&self) -> Result<(), PublishError> {
         if self.core.is_open() && self.phase == Phase::Connected {
             Ok(())

@@ -15,6 +15,9 @@ pub struct ServerConfig {
     pub connect_timeout: Duration,
     /// The largest packet that is taken, in bytes with its fixed header. Default: what MQTT can express.
     pub max_packet_size: u32,
+    /// The same for CONNECT and all that comes until the client is accepted: what a stranger can make this side keep. The
+    /// smaller of both counts. Default: what MQTT can express.
+    pub max_connect_size: u32,
     /// How many unacknowledged QoS 1 and 2 messages are taken from an MQTT 5.0 client. Default 65,535.
     pub receive_maximum: NonZeroU16,
     /// The highest topic alias a client may use; each costs the memory of a topic. Default 0, none.
@@ -40,6 +43,7 @@ impl Default for ServerConfig {
         Self {
             connect_timeout: Duration::from_secs(10),
             max_packet_size: MAX_PACKET_SIZE,
+            max_connect_size: MAX_PACKET_SIZE,
             receive_maximum: NonZeroU16::MAX,
             topic_alias_maximum: 0,
             automatic_topic_aliases: 0,

@@ -9,7 +9,7 @@ mod stepwise;
 
 use core::time::Duration;
 
-use bytes::BytesMut;
+use bytes::{Buf, BytesMut};
 
 pub use config::ServerConfig;
 pub use event::ServerEvent;
@@ -94,7 +94,7 @@ impl ServerConnection {
     pub fn new(config: ServerConfig, now: Instant) -> Self {
         // The version is a guess until CONNECT says it.
         let mut codec = Codec::new(Version::V311);
-        codec.set_max_incoming(config.max_packet_size);
+        codec.set_max_incoming(config.max_packet_size.min(config.max_connect_size));
         codec.set_strictness(config.strictness);
         let incoming = Incoming::new(
             config.receive_maximum.get(),
@@ -118,6 +118,24 @@ impl ServerConnection {
             self.core.progress.look(now, input);
         }
         event
+    }
+
+    /// What the messages in flight to the client are long, in bytes: topics, payloads and properties.
+    pub fn in_flight_bytes(&self) -> usize {
+        self.core.session.in_flight_bytes()
+    }
+
+    /// The memory that what the client has sent takes for the length of the connection, in bytes, about: the topics of
+    /// its aliases, and the identifiers of its QoS 2 messages.
+    pub fn memory_for_client(&self) -> usize {
+        self.core.incoming.alias_memory() + self.core.session.inbound.memory()
+    }
+
+    /// The memory that the connection takes beside its own size, in bytes, about: what waits to be sent, what is in
+    /// flight, and [the rest](Self::memory_for_client). What messages share with others counts in full.
+    pub fn memory(&self) -> usize {
+        let outbound = self.core.session.outbound.memory() + self.core.outgoing.alias_memory();
+        outbound + self.core.transmit.remaining() + self.memory_for_client()
     }
 
     /// The version of CONNECT; before it, MQTT 3.1.1.
