@@ -11,12 +11,13 @@ use mqttkit_ws_transport::{PeerInfo, Scheme};
 use crate::config::Config;
 use crate::notify::Notify;
 use crate::peer::{Peer, Turn, Work};
+use crate::rules::Rules;
 use crate::state::State;
 
 /// The state of a broker and its connections.
 pub struct Bench {
     now: Instant,
-    config: Arc<Config>,
+    rules: Rules,
     state: State,
     lines: Vec<Line>,
     work: Vec<Work>,
@@ -31,16 +32,16 @@ struct Line {
 impl Bench {
     /// A broker that nobody has connected to.
     pub fn new(config: Config) -> Self {
-        let config = Arc::new(config);
-        let state = State::new(Arc::clone(&config), "bench".into(), 1);
+        let rules = Rules::new(config, None);
+        let state = State::new(&rules, "bench".into(), 1);
         let now = Instant::new(Duration::from_secs(1));
-        Self { now, config, state, lines: Vec::new(), work: Vec::new(), bells: Vec::new() }
+        Self { now, rules, state, lines: Vec::new(), work: Vec::new(), bells: Vec::new() }
     }
 
     /// A new connection, named by a number.
     pub fn open(&mut self) -> usize {
         let info = PeerInfo::new(Scheme::Tcp, None);
-        let peer = Peer::new(&self.config, self.now, None, None, info, Arc::default());
+        let peer = Peer::new(self.rules.clone(), None, self.now, info, Arc::default());
         self.lines.push(Line { peer, input: BytesMut::new() });
         self.lines.len() - 1
     }
