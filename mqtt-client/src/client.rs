@@ -94,10 +94,14 @@ impl Client {
     /// [`Options::delivery`](crate::Options::delivery) says otherwise. Messages are sent in the order in which they were
     /// queued.
     ///
-    /// Cancel-safe: a dropped future has not queued the message.
+    /// With a [`store`](crate::Options::store) it returns when a message of QoS 1 or 2 is in there as well.
+    ///
+    /// Cancel-safe: a dropped future has not queued the message, unless it was dropped while it waited for the store; then
+    /// the message may go its way.
     ///
     /// # Errors
-    /// [`PublishError::Closed`] when the client was closed. Everything else comes with the ticket.
+    /// [`PublishError::Closed`] when the client was closed, [`PublishError::Store`] when the store has failed. Everything
+    /// else comes with the ticket.
     pub async fn publish_message(&self, message: Message) -> Result<Ticket, PublishError> {
         self.publish_with(message, self.inner.defaults.delivery).await
     }
@@ -112,10 +116,12 @@ impl Client {
             Ok(dropped) => self.drop_for_room(dropped),
             Err((command, refusal)) => self.refuse(command, refusal)?,
         }
+        ticket.stored().await?;
         Ok(ticket)
     }
 
-    /// Publishes a message if there is room in the queue now.
+    /// Publishes a message if there is room in the queue now. With a store it is on its way there:
+    /// [`Ticket::stored`] waits for that.
     ///
     /// # Errors
     /// [`PublishError::Full`] when there is none or others wait in line, [`PublishError::Closed`].

@@ -37,6 +37,9 @@ pub struct Continuity {
     pub expired: usize,
     /// Messages that were dropped since then, see [`Delivery`](crate::Delivery).
     pub dropped: usize,
+    /// How many of those sent again, queued and to be completed now come from an earlier process, by the
+    /// [`store`](crate::store); in the first connection only. [`Event::Restored`](crate::Event::Restored) has told which.
+    pub restored: usize,
     /// How many of those `resent` or `republished` the server may have, and deliver, twice: those that were sent completely
     /// before, of QoS 1, and of QoS 2 as well if the session was lost.
     pub possibly_duplicated: usize,

@@ -1,6 +1,7 @@
 //! What can go wrong, one type per question: connecting, an established connection, a message, a subscription.
 
 use crate::authentication::AuthenticationError;
+use crate::store::StoreError;
 use mqttkit_codec::{
     ConnAck, Disconnect, EncodeError, ProtocolError, QoS, ReasonCode, TextError, TopicError,
 };
@@ -137,6 +138,13 @@ pub enum OptionsError {
     /// The options do not go together.
     #[error(transparent)]
     Connect(EncodeError),
+    /// The options do not go together with a [`store`](crate::Options::store), which is of use only in a session that
+    /// outlives its connection and its process.
+    #[error("a store needs {0}")]
+    StoreNeeds(&'static str),
+    /// The store cannot be opened.
+    #[error(transparent)]
+    Store(#[from] StoreError),
 }
 
 /// How an established connection ended.
@@ -214,14 +222,24 @@ pub enum PublishError {
     /// The connection was lost while a QoS 0 message was on its way: it may have arrived or not.
     #[error("the connection was lost while the message was on its way")]
     Lost,
-    /// The client was closed, or gave up, before the message was complete. One of QoS 1 or 2 may have arrived.
+    /// The client was closed, or gave up, before the message was complete. One of QoS 1 or 2 may have arrived. If it is in a
+    /// [`store`](crate::store) the next process goes on with it.
     #[error("the client was closed")]
     Closed,
+    /// The store has failed, and with it the client. Whether the message was kept is not known.
+    #[error(transparent)]
+    Store(StoreError),
 }
 
 impl From<TopicError> for PublishError {
     fn from(error: TopicError) -> Self {
         Self::Topic(error)
+    }
+}
+
+impl From<StoreError> for PublishError {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
     }
 }
 

@@ -3,6 +3,7 @@
 use crate::continuity::Continuity;
 use crate::error::{ConnectError, DisconnectCause};
 use crate::shared::Shared;
+use crate::store::StoreError;
 use futures_core::Stream;
 use mqttkit_codec::{ReasonCode, Str, TopicFilter, Version};
 use std::collections::VecDeque;
@@ -11,7 +12,7 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
-use tracing::{debug, info, warn};
+use tracing::{debug, error, info, warn};
 
 /// Something that happened to the connection.
 #[derive(Debug, Clone)]
@@ -71,10 +72,39 @@ pub enum Event {
         /// How many since the last event of this kind for this stream.
         dropped: u64,
     },
+    /// The [`store`](crate::store) has brought back what an earlier process has left. Told before the first attempt to
+    /// connect, and only if there is something. Nobody has tickets for these messages.
+    Restored(Restored),
+    /// The store has failed: the client ends, see [`store`](crate::store).
+    StoreFailed(StoreError),
     /// This stream was not read fast enough: so many events before this one were thrown away, the oldest first.
     Missed(u64),
     /// The client has ended: nothing comes after this.
     Ended,
+}
+
+/// What an earlier process has left in the store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct Restored {
+    /// Messages that were not sent.
+    pub queued: usize,
+    /// Messages that were sent and not acknowledged.
+    pub in_flight: usize,
+    /// QoS 2 messages that the server has; only PUBCOMP is missing.
+    pub received: usize,
+    /// Identifiers of QoS 2 messages that were received from the server, which has not released them.
+    pub incoming: usize,
+    /// Bytes at the end of the store that were no whole record, as a crash in the middle of a write leaves them. They were
+    /// thrown away; no [`publish`](crate::Client::publish) had returned for them.
+    pub cut: u64,
+}
+
+impl Restored {
+    /// How many messages that are.
+    pub fn messages(&self) -> usize {
+        self.queued + self.in_flight + self.received
+    }
 }
 
 /// A bounded stream of [`Event`]s. It never slows the client down: a slow reader misses the oldest.
@@ -230,6 +260,15 @@ fn log(event: &Event) {
             let filter = filter.as_ref().map(TopicFilter::as_str);
             warn!(filter, dropped, "incoming messages dropped for a slow reader");
         }
+        Event::Restored(restored) => info!(
+            queued = restored.queued,
+            in_flight = restored.in_flight,
+            received = restored.received,
+            incoming = restored.incoming,
+            cut = restored.cut,
+            "restored what an earlier process has left"
+        ),
+        Event::StoreFailed(error) => error!(%error, "the store has failed"),
         Event::Missed(_) | Event::Ended => debug!("ended"),
     }
 }

@@ -29,6 +29,7 @@
 //! | [`Acknowledgement`] | tells the server that a message is in safe hands, for those who want to say it themselves |
 //! | [`Ticket`] | what becomes of one message: its state, its end, cancelling it, a deadline |
 //! | [`Delivery`] | how a message is treated on its way: time to live, priority, full queues, no connection |
+//! | [`store`] | what survives the process |
 //! | [`Metrics`] | all of it in numbers |
 //! | [`Events`] | what happens to the connection, with a [`Continuity`] report for each new one |
 //! | [`Packets`] | every packet that goes by, for those who watch |
@@ -87,6 +88,7 @@ mod promise;
 mod reconnect;
 pub mod request;
 mod shared;
+pub mod store;
 mod subscription;
 mod ticket;
 pub mod typed;
@@ -102,7 +104,7 @@ pub use driver::Driver;
 pub use error::{
     ConnectError, DisconnectCause, DisconnectError, Leftover, OptionsError, PublishError, SubscribeError,
 };
-pub use event::{Event, Events};
+pub use event::{Event, Events, Restored};
 pub use inbox::{SlowReader, StreamEnd};
 pub use messages::Messages;
 pub use metrics::Metrics;

@@ -11,6 +11,7 @@ use crate::error::OptionsError;
 use crate::inbox::SlowReader;
 use crate::outbox::Load;
 use crate::reconnect::ReconnectPolicy;
+use crate::store::Store;
 use bytes::Bytes;
 use mqttkit_codec::{Binary, ClientConfig, Connect, ConnectProperties, QoS, Str, TopicName, Version, Will};
 use mqttkit_ws_transport::http::header::{HeaderName, HeaderValue};
@@ -18,6 +19,7 @@ use mqttkit_ws_transport::{BoxError, ConnectOptions, Endpoint, Proxy, Target, Ur
 use std::future::Future;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::num::NonZeroU16;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// How to connect and how to behave.
@@ -62,6 +64,9 @@ pub struct Options {
     delivery: Delivery,
     slow_reader: SlowReader,
     manual_acknowledgement: bool,
+    store: Option<Arc<dyn Store>>,
+    /// The client identifier is not the random one.
+    has_client_id: bool,
 }
 
 /// What the driver needs of the options.
@@ -136,8 +141,11 @@ impl Options {
             delivery: Delivery::new(),
             slow_reader: SlowReader::Wait,
             manual_acknowledgement: false,
+            store: None,
+            has_client_id: false,
         }
         .client_id(random_client_id());
+        options.has_client_id = false;
         if let Some(user_name) = user_name {
             options = options.user_name(user_name);
         }
@@ -152,6 +160,7 @@ impl Options {
     /// The client identifier; empty asks the server for one. Default `mqttkit-` and eight random digits.
     pub fn client_id(mut self, id: impl Into<String>) -> Self {
         if let Some(id) = self.text("client identifier", id.into()) {
+            self.has_client_id = !id.as_str().is_empty();
             self.connect.client_id = id;
         }
         self
@@ -377,6 +386,22 @@ impl Options {
         self
     }
 
+    // ---- the store
+
+    /// Keeps messages of QoS 1 and 2 where they survive the process, so that the next one goes on with them: see
+    /// [`store`](crate::store). Default: none; they survive connections only.
+    ///
+    /// It needs a session that lasts as long: a [`client_id`](Self::client_id) that is always the same,
+    /// [`clean_start`](Self::clean_start) false, and in MQTT 5.0 a [`session_expiry`](Self::session_expiry) above zero.
+    /// Otherwise connecting says [`OptionsError::StoreNeeds`].
+    ///
+    /// The store is opened, and read, when the client is made. That blocks. One client at a time can have it, also of those
+    /// made from a clone of these options.
+    pub fn store(mut self, store: impl Store) -> Self {
+        self.store = Some(Arc::new(store));
+        self
+    }
+
     // ---- the transport
 
     /// More servers, to be tried in turn when the one of the URL fails, without a wait before all have been tried. One
@@ -425,10 +450,7 @@ impl Options {
     /// The TLS configuration for `mqtts://` and `wss://`;
     /// [`ClientTls`](mqttkit_ws_transport::tls::ClientTls) makes one from PEM. Default: the usual roots.
     #[cfg(feature = "tls")]
-    pub fn tls(
-        mut self,
-        config: impl Into<std::sync::Arc<mqttkit_ws_transport::rustls::ClientConfig>>,
-    ) -> Self {
+    pub fn tls(mut self, config: impl Into<Arc<mqttkit_ws_transport::rustls::ClientConfig>>) -> Self {
         self.transport = self.transport.tls(config);
         self
     }

@@ -8,12 +8,14 @@ use crate::metrics::{Counters, Metrics};
 use crate::outbox::{Load, Outbox};
 use crate::packets::PacketHub;
 use crate::promise::Resolver;
+use crate::store::Desk;
 use mqttkit_codec::{ConnAck, Instant, Str};
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// Each part has a lock of its own, held for a few instructions and never while another is taken.
+/// Each part has a lock of its own, held for a few instructions and never while another is taken; but for the store,
+/// which is told under the lock of the outbox, so that it has messages in their order.
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) outbox: Outbox,
@@ -26,6 +28,7 @@ pub(crate) struct Shared {
     clock: Clock,
     streams: AtomicU64,
     pub(crate) again: Again,
+    desk: Option<Arc<Desk>>,
     status: Mutex<Status>,
 }
 
@@ -99,9 +102,15 @@ impl fmt::Debug for Clock {
 }
 
 impl Shared {
-    pub(crate) fn new(clock: Clock, outbox: Load, inbox: Inbox, client_id: Str) -> Self {
+    pub(crate) fn new(
+        clock: Clock,
+        outbox: Load,
+        inbox: Inbox,
+        client_id: Str,
+        desk: Option<Arc<Desk>>,
+    ) -> Self {
         Self {
-            outbox: Outbox::new(outbox),
+            outbox: Outbox::new(outbox, desk.clone()),
             inbox: Arc::new(inbox),
             events: EventHub::default(),
             packets: PacketHub::default(),
@@ -110,6 +119,7 @@ impl Shared {
             clock,
             streams: AtomicU64::new(0),
             again: Again::default(),
+            desk,
             status: Mutex::new(Status { connected: false, client_id, connack: None }),
         }
     }
@@ -118,7 +128,12 @@ impl Shared {
     pub(crate) fn for_tests() -> Self {
         let limit = Load { entries: 10, bytes: 1 << 20 };
         let inbox = Inbox::new(limit, crate::SlowReader::Wait, false, None);
-        Self::new(Clock::new(|| Instant::ZERO), limit, inbox, Str::EMPTY)
+        Self::new(Clock::new(|| Instant::ZERO), limit, inbox, Str::EMPTY, None)
+    }
+
+    /// The store, if there is one.
+    pub(crate) fn desk(&self) -> Option<&Arc<Desk>> {
+        self.desk.as_ref()
     }
 
     pub(crate) fn now(&self) -> Instant {

@@ -3,9 +3,10 @@
 use crate::alarm::Alarm;
 use crate::error::PublishError;
 use crate::shared::Shared;
+use crate::store::{Kept, StoreError, Wait};
 use mqttkit_codec::{PacketId, ReasonCode};
 use std::fmt;
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -63,7 +64,8 @@ pub enum TicketState {
 impl Ticket {
     pub(crate) fn new(shared: Arc<Shared>) -> (TicketResolver, Self) {
         let cell = Arc::new(Cell::new());
-        (TicketResolver(Some(Arc::clone(&cell))), Self { cell, shared, alarm: None })
+        let resolver = TicketResolver { cell: Some(Arc::clone(&cell)), kept: None };
+        (resolver, Self { cell, shared, alarm: None })
     }
 
     /// Where the message is now.
@@ -88,6 +90,21 @@ impl Ticket {
     /// The packet identifier under which the message was last sent, for QoS 1 and 2.
     pub fn packet_id(&self) -> Option<PacketId> {
         PacketId::new((self.cell.stage.load(Ordering::Acquire) & ID) as u16)
+    }
+
+    /// Waits until the message is in the [`Store`](crate::store::Store), where it survives the process. At once without
+    /// a store, and for QoS 0, which is not kept. [`publish`](crate::Client::publish) has waited for it already,
+    /// [`try_publish`](crate::Client::try_publish) has not.
+    ///
+    /// Cancel-safe.
+    ///
+    /// # Errors
+    /// The store has failed.
+    pub async fn stored(&self) -> Result<(), StoreError> {
+        let op = self.cell.op.load(Ordering::Acquire);
+        let Some(desk) = self.shared.desk().filter(|_| op > 0) else { return Ok(()) };
+        let mut wait: Wait = desk.progress().wait();
+        poll_fn(|cx| wait.poll(cx, op)).await
     }
 
     /// Takes the message back if not a byte of it has been sent: it never will be, and the ticket resolves with
@@ -145,17 +162,39 @@ impl fmt::Debug for Ticket {
 
 /// The driver's half of a ticket. To drop it is an answer too.
 #[derive(Debug)]
-pub(crate) struct TicketResolver(Option<Arc<Cell>>);
+pub(crate) struct TicketResolver {
+    cell: Option<Arc<Cell>>,
+    /// Of a message that is in the store.
+    kept: Option<Box<Kept>>,
+}
 
 impl TicketResolver {
+    /// For a message whose ticket has ended with the process that had it.
+    pub(crate) fn restored(kept: Kept) -> Self {
+        Self { cell: Some(Arc::new(Cell::new())), kept: Some(Box::new(kept)) }
+    }
+
+    /// The message is in the store now.
+    pub(crate) fn keep(&mut self, kept: Kept) {
+        if let Some(cell) = &self.cell {
+            cell.op.store(kept.op, Ordering::Release);
+        }
+        self.kept = Some(Box::new(kept));
+    }
+
+    /// The message's key in the store.
+    pub(crate) fn key(&self) -> Option<u64> {
+        self.kept.as_ref().map(|kept| kept.key)
+    }
+
     /// The message leaves the queue. `false` when it was cancelled.
     pub(crate) fn take(&self) -> bool {
-        self.0.as_ref().is_some_and(|cell| cell.take())
+        self.cell.as_ref().is_some_and(|cell| cell.take())
     }
 
     /// Its PUBLISH ends at this place in the bytes that are ever sent.
     pub(crate) fn sent(&self, end: u64, id: Option<PacketId>) {
-        if let Some(cell) = &self.0 {
+        if let Some(cell) = &self.cell {
             let id = id.map_or(0, |id| u64::from(id.get()));
             cell.stage.store(TAKEN | (end & MAX_END) << ID_BITS | id, Ordering::Release);
         }
@@ -163,7 +202,7 @@ impl TicketResolver {
 
     /// Where its PUBLISH ends, if it has been given to a connection and the server has not taken it over.
     pub(crate) fn end(&self) -> Option<u64> {
-        match Stage::of(self.0.as_ref()?.stage.load(Ordering::Relaxed)) {
+        match Stage::of(self.cell.as_ref()?.stage.load(Ordering::Relaxed)) {
             Stage::Taken { end } => Some(end),
             _ => None,
         }
@@ -171,7 +210,7 @@ impl TicketResolver {
 
     /// Its PUBLISH must be sent once more, under the same identifier, and that has not happened yet.
     pub(crate) fn unsent(&self) {
-        if let Some(cell) = &self.0 {
+        if let Some(cell) = &self.cell {
             let id = cell.stage.load(Ordering::Relaxed) & ID;
             cell.stage.store(TAKEN | MAX_END << ID_BITS | id, Ordering::Release);
         }
@@ -179,14 +218,14 @@ impl TicketResolver {
 
     /// It is back in the queue, without a byte sent.
     pub(crate) fn put_back(&self) {
-        if let Some(cell) = &self.0 {
+        if let Some(cell) = &self.cell {
             cell.stage.store(QUEUED, Ordering::Release);
         }
     }
 
     /// The server has taken it over.
     pub(crate) fn received(&self) {
-        if let Some(cell) = &self.0 {
+        if let Some(cell) = &self.cell {
             let id = cell.stage.load(Ordering::Relaxed) & ID;
             cell.stage.store(RECEIVED | id, Ordering::Release);
         }
@@ -194,17 +233,22 @@ impl TicketResolver {
 
     /// Whether nothing of it has been given to a connection.
     pub(crate) fn is_queued(&self) -> bool {
-        self.0.as_ref().is_some_and(|cell| cell.stage.load(Ordering::Relaxed) == QUEUED)
+        self.cell.as_ref().is_some_and(|cell| cell.stage.load(Ordering::Relaxed) == QUEUED)
     }
 
     pub(crate) fn is_cancelled(&self) -> bool {
-        self.0
+        self.cell
             .as_ref()
             .is_some_and(|cell| matches!(Stage::of(cell.stage.load(Ordering::Acquire)), Stage::Over))
     }
 
     pub(crate) fn resolve(mut self, outcome: Outcome) {
-        if let Some(cell) = self.0.take() {
+        // At the client's end what is in the store stays there.
+        let is_over = !matches!(outcome, Err(PublishError::Closed | PublishError::Store(_)));
+        if let Some(kept) = self.kept.take_if(|_| is_over) {
+            kept.complete();
+        }
+        if let Some(cell) = self.cell.take() {
             cell.finish(outcome);
         }
     }
@@ -212,8 +256,12 @@ impl TicketResolver {
 
 impl Drop for TicketResolver {
     fn drop(&mut self) {
-        if let Some(cell) = self.0.take() {
-            cell.finish(Err(PublishError::Closed));
+        let Some(cell) = self.cell.take() else { return };
+        // A message that was cancelled is over, other than one that was only left behind.
+        if !cell.finish(Err(PublishError::Closed))
+            && let Some(kept) = self.kept.take()
+        {
+            kept.complete();
         }
     }
 }
@@ -224,6 +272,8 @@ impl Drop for TicketResolver {
 #[derive(Debug)]
 pub(crate) struct Cell {
     stage: AtomicU64,
+    /// The op that put the message into the store; 0 for none.
+    op: AtomicU64,
     slot: Mutex<Slot>,
 }
 
@@ -275,7 +325,7 @@ impl Stage {
 
 impl Cell {
     fn new() -> Self {
-        Self { stage: AtomicU64::new(QUEUED), slot: Mutex::new(Slot::Open(None)) }
+        Self { stage: AtomicU64::new(QUEUED), op: AtomicU64::new(0), slot: Mutex::new(Slot::Open(None)) }
     }
 
     /// Queued becomes taken; what was taken before stays so.
@@ -291,10 +341,10 @@ impl Cell {
         self.stage.compare_exchange(QUEUED, OVER, Ordering::AcqRel, Ordering::Acquire).is_ok()
     }
 
-    /// The first outcome stays.
-    fn finish(&self, outcome: Outcome) {
+    /// The first outcome stays. Returns whether this is it.
+    fn finish(&self, outcome: Outcome) -> bool {
         let mut slot = self.lock();
-        let Slot::Open(waker) = &mut *slot else { return };
+        let Slot::Open(waker) = &mut *slot else { return false };
         let waker = waker.take();
         *slot = Slot::Done(outcome);
         drop(slot);
@@ -303,6 +353,7 @@ impl Cell {
         if let Some(waker) = waker {
             waker.wake();
         }
+        true
     }
 
     fn lock(&self) -> MutexGuard<'_, Slot> {

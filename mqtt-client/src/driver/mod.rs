@@ -17,7 +17,9 @@ mod again;
 mod authentication;
 mod in_flight;
 mod intake;
+mod notes;
 mod online;
+mod restore;
 mod router;
 mod tap;
 mod work;
@@ -30,6 +32,7 @@ use crate::options::Settings;
 use crate::outbox::{Budget, Control, Stop};
 use crate::promise::Resolver;
 use crate::shared::Shared;
+use crate::store::{Snapshot, StoreError};
 use authentication::{Authentication, data_property};
 use bytes::Bytes;
 use intake::Intake;
@@ -126,15 +129,27 @@ enum Step {
 }
 
 impl<R: Runtime, C: Connector> Driver<R, C> {
-    pub(crate) fn new(runtime: R, connector: C, settings: Settings, shared: Arc<Shared>) -> Self {
-        Self {
-            intake: Intake::new(Arc::clone(&shared), settings.receive_buffer),
-            work: Work::new(shared, settings.resubscribe),
+    /// With what the store holds, if there is one.
+    pub(crate) fn new(
+        runtime: R,
+        connector: C,
+        settings: Settings,
+        shared: Arc<Shared>,
+        snapshot: Option<Snapshot>,
+    ) -> Result<Self, StoreError> {
+        let mut work = Work::new(Arc::clone(&shared), settings.resubscribe);
+        let session = match snapshot {
+            Some(snapshot) => work.restore(snapshot)?,
+            None => Session::new(),
+        };
+        Ok(Self {
+            intake: Intake::new(shared, settings.receive_buffer),
+            work,
             preferred: settings.connect.version,
             runtime,
             connector,
             settings,
-            session: Session::new(),
+            session,
             state: State::Start,
             attempt: 0,
             tried: 0,
@@ -148,7 +163,7 @@ impl<R: Runtime, C: Connector> Driver<R, C> {
             timer: None,
             armed: None,
             wake_at: None,
-        }
+        })
     }
 
     /// Connects: drives until the server has accepted the first connection. Then go on by awaiting the driver itself.
@@ -199,6 +214,14 @@ impl<R: Runtime, C: Connector> Driver<R, C> {
         self.wake_at = next_alarm.into_iter().chain(control.next_expiry).min();
         self.note(now, control);
         self.authenticate_again(now);
+        if let Some(error) = self.work.notes.failure()
+            && !self.work.is_ended()
+        {
+            // Without another byte: what it would tell the server might not be so.
+            self.tell(&Event::StoreFailed(error.clone()));
+            self.work.fail(&error);
+            return self.finish();
+        }
         match &mut self.state {
             State::Start => self.open(now),
             State::Opening { link, begun } => {
@@ -423,9 +446,11 @@ impl<R: Runtime, C: Connector> Driver<R, C> {
             self.reconnect(now);
         }
         for (token, reason) in acks {
-            match &mut self.state {
-                State::Online(online) => online.acknowledge(now, token, reason),
-                _ => self.session.ack(token, reason),
+            if let State::Online(online) = &mut self.state {
+                online.acknowledge(now, token, reason);
+            } else {
+                self.session.ack(token, reason);
+                self.work.notes.incoming(&self.session);
             }
         }
         if !gone.is_empty() {

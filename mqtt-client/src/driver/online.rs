@@ -183,12 +183,21 @@ impl<L: Link> Online<L> {
             progress |= intake.forward(&mut Hand { cx, now, connection: &mut self.connection });
             progress |= self.fill(now, work);
         }
-        progress |= self.write(cx, work);
-        progress |= self.read(cx, now, work, intake);
-        work.release();
-        if let Some(end) = self.end.take() {
-            return Turn::Ended(end);
+        // Whatever the server is told by these bytes is kept first, even if they are the last ones.
+        if self.is_kept(cx, work) {
+            if self.end.is_none() {
+                progress |= self.write(cx, work);
+                progress |= self.read(cx, now, work, intake);
+            }
+            if self.end.is_some()
+                && self.is_kept(cx, work)
+                && let Some(end) = self.end.take()
+            {
+                work.release();
+                return Turn::Ended(end);
+            }
         }
+        work.release();
         if progress { Turn::Progress } else { Turn::Idle }
     }
 
@@ -292,6 +301,12 @@ impl<L: Link> Online<L> {
         let identifiers = self.connection.version().has_properties()
             && connack.properties.subscription_identifier_available().unwrap_or(true);
         work.connection_established(Arc::new(*connack), resumed, lost, end, identifiers);
+    }
+
+    /// Notes what the store must know, and says whether it has written all that.
+    fn is_kept(&self, cx: &Context<'_>, work: &mut Work) -> bool {
+        work.notes.incoming(self.connection.session());
+        work.notes.are_durable(cx)
     }
 
     fn check_time(&mut self, now: Instant, reading: bool) {

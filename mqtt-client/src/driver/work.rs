@@ -9,6 +9,7 @@
 mod subscriptions;
 
 use super::in_flight::{Flying, InFlight};
+use super::notes::Notes;
 use super::router::Router;
 use crate::continuity::Continuity;
 use crate::error::{Leftover, PublishError};
@@ -17,6 +18,7 @@ use crate::inbox::StreamEnd;
 use crate::metrics::Counters;
 use crate::outbox::{Budget, Command, Control, Load, Outgoing, Request};
 use crate::shared::Shared;
+use crate::store::StoreError;
 use crate::ticket::{Outcome, TicketResolver};
 use mqttkit_codec::{ConnAck, Instant, Message, PacketId, QoS, ReasonCode, TopicFilter};
 use std::collections::{BTreeMap, VecDeque};
@@ -27,6 +29,8 @@ use subscriptions::Known;
 #[derive(Debug)]
 pub(super) struct Work {
     pub(super) shared: Arc<Shared>,
+    /// What the store is told.
+    pub(super) notes: Notes,
     /// What was taken out of the queue for a connection, in order.
     pub(super) pending: VecDeque<Command>,
     /// How much is left in the queue.
@@ -34,7 +38,7 @@ pub(super) struct Work {
     /// The one message whose round trip is measured.
     probe: Option<(PacketId, Instant)>,
     /// QoS 1 and 2 messages that a connection has taken.
-    in_flight: InFlight,
+    pub(super) in_flight: InFlight,
     max_in_flight: usize,
     /// Whether a lost session is subscribed anew.
     resubscribes: bool,
@@ -53,6 +57,8 @@ pub(super) struct Work {
     /// Connections there have been.
     connections: u64,
     gap: Gap,
+    /// Messages of an earlier process, until the first connection.
+    pub(super) restored: usize,
     ended: bool,
 }
 
@@ -72,6 +78,7 @@ const MAX_IDENTIFIERS: usize = 65_000;
 impl Work {
     pub(super) fn new(shared: Arc<Shared>, resubscribes: bool) -> Self {
         Self {
+            notes: Notes::new(shared.desk().cloned()),
             shared,
             pending: VecDeque::new(),
             queued: 0,
@@ -87,6 +94,7 @@ impl Work {
             released: Load::default(),
             connections: 0,
             gap: Gap::default(),
+            restored: 0,
             ended: false,
         }
     }
@@ -135,12 +143,26 @@ impl Work {
         self.requests.clear();
         self.reissue.clear();
         drop(self.in_flight.take_all());
+        if let Some(desk) = self.shared.desk() {
+            desk.close();
+        }
         self.shared.inbox.end(StreamEnd::Client);
         self.router.inboxes().for_each(|inbox| inbox.end(StreamEnd::Client));
         self.shared.alarms.end();
         self.shared.packets.end();
         self.shared.events.tell(&Event::Ended);
         left
+    }
+
+    /// The store has failed: says so to all who wait for a message.
+    pub(super) fn fail(&mut self, error: &StoreError) {
+        let queued = self.shared.outbox.close();
+        for command in self.pending.drain(..).chain(queued) {
+            command.resolve(Err(PublishError::Store(error.clone())));
+        }
+        for flying in self.in_flight.take_all() {
+            flying.ticket.resolve(Err(PublishError::Store(error.clone())));
+        }
     }
 
     /// What is not complete. Requests that restore a session do not count.
@@ -204,6 +226,9 @@ impl Work {
 
     pub(super) fn sent(&mut self, now: Instant, id: PacketId, flying: Flying) {
         self.probe.get_or_insert((id, now));
+        if let Some(key) = flying.ticket.key() {
+            self.notes.sent(key, id);
+        }
         self.in_flight.insert(id, flying);
         let counters = &self.shared.counters;
         counters.in_flight.set(self.in_flight.len() as u64);
@@ -232,6 +257,9 @@ impl Work {
         self.measure(now, id);
         if let Some(flying) = self.in_flight.get(id) {
             flying.ticket.received();
+            if let Some(key) = flying.ticket.key() {
+                self.notes.received(key, id);
+            }
         }
     }
 
@@ -305,6 +333,9 @@ impl Work {
         identifiers: bool,
     ) {
         self.connections += 1;
+        if !resumed {
+            self.notes.session_lost();
+        }
         self.identifiers = identifiers;
         let resent = if resumed { self.in_flight.len() } else { 0 };
         // The server that has acknowledged a QoS 2 message knows it; one of QoS 1 it takes for another.
@@ -365,6 +396,7 @@ impl Work {
             lost: gap.lost,
             expired: (self.shared.counters.expired.get() - gap.expired) as usize,
             dropped: (self.shared.counters.dropped.get() - gap.dropped) as usize,
+            restored: std::mem::take(&mut self.restored),
             possibly_duplicated,
             connack: Arc::clone(&connack),
         };

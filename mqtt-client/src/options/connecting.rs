@@ -9,6 +9,7 @@ use crate::inbox::Inbox;
 use crate::messages::Messages;
 use crate::net::NetConnector;
 use crate::shared::{Clock, Shared};
+use crate::store::Desk;
 use mqttkit_codec::{ClientConnection, Instant, Session, Str, Version};
 use mqttkit_ws_transport::Runtime;
 use std::sync::Arc;
@@ -134,8 +135,22 @@ impl Options {
         };
         let client_id = self.connect.client_id.clone();
         let inbox = Inbox::new(self.receive_buffer, self.slow_reader, self.manual_acknowledgement, None);
-        let shared = Arc::new(Shared::new(clock, self.send_queue, inbox, client_id));
         let session_expiry = self.connect.properties.session_expiry_interval().unwrap_or(0);
+        let (desk, snapshot) = match self.store {
+            None => (None, None),
+            Some(_) if !self.has_client_id => return Err(OptionsError::StoreNeeds("a client_id")),
+            Some(_) if self.connect.clean_start => {
+                return Err(OptionsError::StoreNeeds("clean_start(false)"));
+            }
+            Some(_) if self.connect.version.has_properties() && session_expiry == 0 => {
+                return Err(OptionsError::StoreNeeds("a session_expiry"));
+            }
+            Some(store) => {
+                let (desk, snapshot) = Desk::open(store, &client_id, Instant::new(runtime.now()))?;
+                (Some(Arc::new(desk)), Some(snapshot))
+            }
+        };
+        let shared = Arc::new(Shared::new(clock, self.send_queue, inbox, client_id, desk));
         let defaults = Defaults {
             disconnect_timeout: self.disconnect_timeout,
             delivery: self.delivery,
@@ -159,6 +174,7 @@ impl Options {
             resubscribe: self.resubscribe,
             disconnect_timeout: self.disconnect_timeout,
         };
-        Ok(Parts { client, messages, driver: Driver::new(runtime.clone(), connector, settings, shared) })
+        let driver = Driver::new(runtime.clone(), connector, settings, shared, snapshot)?;
+        Ok(Parts { client, messages, driver })
     }
 }

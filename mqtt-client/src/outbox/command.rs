@@ -5,6 +5,7 @@ use crate::delivery::{Delivery, Offline, Priority};
 use crate::error::SubscribeError;
 use crate::inbox::Inbox;
 use crate::promise::Resolver;
+use crate::store::{Desk, StoredMessage};
 use crate::subscription::OnDrop;
 use crate::ticket::{Outcome, TicketResolver};
 use mqttkit_codec::{
@@ -68,6 +69,22 @@ pub(crate) struct Stop {
     pub(crate) timeout: Duration,
     /// Told what was left.
     pub(crate) done: Resolver<crate::Leftover>,
+}
+
+impl Outgoing {
+    /// Puts it into the store, if it is one that is kept.
+    pub(crate) fn keep(&mut self, desk: &Arc<Desk>) {
+        if self.message.qos == QoS::AtMostOnce {
+            return;
+        }
+        let kept = desk.keep(|key| StoredMessage {
+            key,
+            message: self.message.clone(),
+            priority: self.delivery.priority,
+            expires: self.expires.map(|at| desk.system_time(at)),
+        });
+        self.ticket.keep(kept);
+    }
 }
 
 impl Command {

@@ -20,6 +20,11 @@ impl Load {
         Self { entries: 1, bytes: bytes + ENTRY_OVERHEAD }
     }
 
+    /// Of something of which nothing but its place is left.
+    pub(crate) fn entry() -> Self {
+        Self { entries: 1, bytes: ENTRY_OVERHEAD }
+    }
+
     pub(crate) fn of_request(kind: &RequestKind) -> Self {
         let bytes = match kind {
             RequestKind::Subscribe(list, properties) => {

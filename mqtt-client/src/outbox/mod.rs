@@ -7,7 +7,7 @@
 //! A command stays here until a connection takes it ([`Outbox::take`]), a turn's worth at a time. Up to then it can be
 //! cancelled, expire or make room for others; from then on it is with the driver's `Work`, and with the codec's session.
 //!
-//! What a store of messages in flight must write, and when, to survive a loss of power:
+//! What goes into the [`store`](crate::store), and when, to survive a loss of power:
 //!
 //! | what | when it is known | before |
 //! | --- | --- | --- |
@@ -15,12 +15,13 @@
 //! | its end without being sent | `Queue::make_room`, `take_expired`, [`Outbox::remove_cancelled`] | its ticket says so |
 //! | its packet identifier | `Online::publish` | its bytes leave in `Online::write` |
 //! | PUBREC: its payload is not needed any more | `Work::received` | PUBREL leaves in `Online::write` |
-//! | its end | `Work::acknowledged` | its ticket says so, its identifier is used again |
-//! | an incoming QoS 2 identifier | `Hand::acknowledge`, `Driver::note` | PUBREC leaves in `Online::write` |
-//! | that it is released | inside the codec, at PUBREL | nothing: to know it for longer does no harm |
+//! | its end | `Work::acknowledged` | its identifier is used again |
+//! | an incoming QoS 2 identifier | `Notes::incoming` | PUBREC leaves in `Online::write` |
+//! | that it is released | `Notes::incoming` | PUBCOMP leaves: then it means another message, which must not pass for this one |
 //!
-//! So one sync of the store in front of `Online::write` and one in front of the tickets is enough for a whole turn. All but
-//! the queue itself is in the codec's session, from which `Session::export` gives it and to which `import` brings it back.
+//! The ops are in order, so one look at the store in front of `Online::write` is enough for a whole turn. A ticket does not
+//! wait: what is sent once more by the next process, the server knows. All but the queue itself is in the codec's session,
+//! to which `Session::import` brings it back.
 
 mod command;
 mod load;
@@ -33,10 +34,11 @@ pub(crate) use push::Refusal;
 pub(crate) use queue::Budget;
 
 use crate::error::PublishError;
+use crate::store::Desk;
 use mqttkit_codec::{AckToken, Instant, ReasonCode};
 use queue::Queue;
 use std::collections::VecDeque;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Waker};
 
 /// What the driver finds in the queue beside commands.
@@ -61,6 +63,8 @@ pub(crate) struct Control {
 
 #[derive(Debug)]
 pub(crate) struct Outbox {
+    /// Where messages of QoS 1 and 2 are kept.
+    desk: Option<Arc<Desk>>,
     state: Mutex<State>,
 }
 
@@ -96,8 +100,9 @@ struct Waiting {
 }
 
 impl Outbox {
-    pub(crate) fn new(limit: Load) -> Self {
+    pub(crate) fn new(limit: Load, desk: Option<Arc<Desk>>) -> Self {
         Self {
+            desk,
             state: Mutex::new(State {
                 queue: Queue::default(),
                 used: Load::default(),
@@ -198,6 +203,16 @@ impl Outbox {
 
     // ---- the driver's side
 
+    /// Takes what an earlier process has left: commands, and what takes room without being queued. The limit is no matter.
+    pub(crate) fn restore(&self, commands: Vec<Command>, in_flight: Load) {
+        let mut state = self.lock();
+        state.used.add(in_flight);
+        for command in commands {
+            state.used.add(command.load());
+            state.queue.push(command);
+        }
+    }
+
     /// Takes as many commands as fit; the waker of `cx` is called when there is something new.
     pub(crate) fn take(
         &self,
@@ -287,7 +302,11 @@ impl Outbox {
 }
 
 impl State {
-    fn accept(&mut self, command: Command) -> Option<Waker> {
+    fn accept(&mut self, mut command: Command, desk: Option<&Arc<Desk>>) -> Option<Waker> {
+        // Here, so that it is in the store before the driver can send it, and in the order of the queue.
+        if let (Some(desk), Command::Publish(outgoing)) = (desk, &mut command) {
+            outgoing.keep(desk);
+        }
         self.used.add(command.load());
         self.queue.push(command);
         self.driver.take()

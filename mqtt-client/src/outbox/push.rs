@@ -2,8 +2,10 @@
 
 use super::{Command, Outbox, State, Waiting, wake};
 use crate::delivery::{Delivery, WhenFull};
+use crate::store::Desk;
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 /// Why a command is not taken.
@@ -41,7 +43,7 @@ impl Outbox {
         let mut state = self.lock();
         // Nobody jumps the line.
         let is_turn = state.waiting.is_empty();
-        match state.admit(command, is_turn) {
+        match state.admit(command, is_turn, self.desk.as_ref()) {
             Admission::Accepted { driver, dropped } => {
                 drop(state);
                 wake(driver);
@@ -54,7 +56,7 @@ impl Outbox {
 }
 
 impl State {
-    fn admit(&mut self, command: Command, is_turn: bool) -> Admission {
+    fn admit(&mut self, command: Command, is_turn: bool, desk: Option<&Arc<Desk>>) -> Admission {
         if self.closed {
             return Admission::Refused(command, Refusal::Closed);
         }
@@ -63,7 +65,7 @@ impl State {
         }
         let load = command.load();
         if is_turn && self.used.takes(load, self.limit) {
-            return Admission::Accepted { driver: self.accept(command), dropped: Vec::new() };
+            return Admission::Accepted { driver: self.accept(command, desk), dropped: Vec::new() };
         }
         let Command::Publish(outgoing) = &command else { return Admission::Full(command) };
         let Delivery { priority, when_full, .. } = outgoing.delivery;
@@ -72,7 +74,7 @@ impl State {
                 for command in &dropped {
                     self.used.remove(command.load());
                 }
-                Admission::Accepted { driver: self.accept(command), dropped }
+                Admission::Accepted { driver: self.accept(command, desk), dropped }
             }
             None if when_full == WhenFull::Wait => Admission::Full(command),
             None => Admission::Refused(command, Refusal::Full),
@@ -100,7 +102,7 @@ impl Future for Push<'_> {
             None => state.waiting.is_empty(),
             Some(id) => state.waiting.front().is_some_and(|waiting| waiting.id == id),
         };
-        let command = match state.admit(command, is_turn) {
+        let command = match state.admit(command, is_turn, this.outbox.desk.as_ref()) {
             Admission::Accepted { driver, dropped } => {
                 leave(&mut state, this.id.take());
                 let next = state.next_in_line();

@@ -24,7 +24,7 @@ fn message(payload: &'static str) -> Command {
 const ALL: Budget = Budget { bytes: usize::MAX, window: usize::MAX, identifiers: usize::MAX };
 
 fn outbox(entries: usize, bytes: usize) -> Outbox {
-    Outbox::new(Load { entries, bytes })
+    Outbox::new(Load { entries, bytes }, None)
 }
 
 fn take(outbox: &Outbox) -> Vec<String> {

@@ -2,6 +2,7 @@
 #![allow(dead_code, unreachable_pub, reason = "each test file uses a part of it")]
 
 pub mod broker;
+pub mod faulty;
 pub mod mosquitto;
 pub mod proxy;
 pub mod server;

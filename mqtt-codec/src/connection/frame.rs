@@ -182,6 +182,11 @@ macro_rules! shared_methods {
                 self.core.continue_drain(now);
             }
 
+            /// The session, as it stands.
+            pub fn session(&self) -> &Session {
+                &self.core.session
+            }
+
             /// What must be kept to resume; an empty session is left behind.
             pub fn take_session(&mut self) -> Session {
                 self.core.take_session()

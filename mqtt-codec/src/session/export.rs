@@ -164,6 +164,7 @@ mod tests {
         };
         let session = Session::import(state.clone()).unwrap();
         assert_eq!(session.in_flight(), 4);
+        assert_eq!(session.acknowledged().collect::<Vec<_>>(), [id(4)]);
         let incoming = vec![(id(4), Incoming::Acknowledged)];
         assert_eq!(session.export(), SessionState { incoming, ..state });
     }

@@ -12,7 +12,7 @@ pub use token::AckToken;
 pub(crate) use token::DeliveryNumber;
 
 use crate::reason::ReasonCode;
-use crate::types::QoS;
+use crate::types::{PacketId, QoS};
 
 /// The protocol's part of a Session: QoS 1 and 2 messages in flight, and the Packet Identifiers in use.
 ///
@@ -53,6 +53,15 @@ impl Session {
     /// The memory that the session takes, in bytes, about. What messages share with others counts in full.
     pub fn memory(&self) -> usize {
         self.outbound.memory() + self.inbound.memory()
+    }
+
+    /// The QoS 2 messages of the peer that the application has acknowledged and that are not released, in ascending
+    /// order: what must not be delivered again.
+    ///
+    /// Whoever keeps them where they survive the process does so before the bytes leave that were made meanwhile: a
+    /// PUBREC makes the peer forget the message, a PUBCOMP its identifier.
+    pub fn acknowledged(&self) -> impl Iterator<Item = PacketId> + '_ {
+        self.inbound.iter().filter(|(_, state)| *state == Received::Accepted).map(|(id, _)| id)
     }
 
     /// Acknowledges a QoS 2 message between two connections, while the session is with neither: when the sender sends
