@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// How many rows are still without a test.
-const MISSING: usize = 1;
+const MISSING: usize = 0;
 
 const TABLE: &str = include_str!("../PARITY.md");
 
