@@ -5,9 +5,11 @@
 //! calls they wrap. One trait of our own instead of two families means one WebSocket and one HTTP upgrade for
 //! every runtime, and neither family pays for the other.
 
+use crate::scratch;
+use bytes::BytesMut;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 /// A bidirectional, non-blocking stream of bytes.
 ///
@@ -17,6 +19,24 @@ use std::task::{Context, Poll};
 pub trait ByteStream: Send + Unpin {
     /// Reads into `buf`; `Ok(0)` on a non-empty `buf` is the end of the stream.
     fn poll_read(&mut self, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>>;
+
+    /// Reads at most `limit` bytes into the room that `buf` has behind its end; without room it makes a little. `Ok(0)` is
+    /// the end of the stream.
+    ///
+    /// Unless a stream knows better, they come by way of a buffer of the thread.
+    fn poll_read_room(
+        &mut self,
+        cx: &mut Context<'_>,
+        buf: &mut BytesMut,
+        limit: usize,
+    ) -> Poll<io::Result<usize>> {
+        scratch::with(|scratch| {
+            let limit = limit.min(scratch.len());
+            let n = ready!(self.poll_read(cx, &mut scratch[..limit]))?;
+            buf.extend_from_slice(&scratch[..n]);
+            Poll::Ready(Ok(n))
+        })
+    }
 
     /// Writes some of `data` and says how much.
     fn poll_write(&mut self, cx: &mut Context<'_>, data: &[u8]) -> Poll<io::Result<usize>>;
@@ -46,6 +66,14 @@ pub trait ByteStream: Send + Unpin {
 impl<S: ByteStream + ?Sized> ByteStream for Box<S> {
     fn poll_read(&mut self, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
         (**self).poll_read(cx, buf)
+    }
+    fn poll_read_room(
+        &mut self,
+        cx: &mut Context<'_>,
+        buf: &mut BytesMut,
+        limit: usize,
+    ) -> Poll<io::Result<usize>> {
+        (**self).poll_read_room(cx, buf, limit)
     }
     fn poll_write(&mut self, cx: &mut Context<'_>, data: &[u8]) -> Poll<io::Result<usize>> {
         (**self).poll_write(cx, data)
@@ -128,6 +156,8 @@ pub use tokio_io::TokioIo;
 #[cfg(any(feature = "tokio", feature = "tls"))]
 mod tokio_io {
     use super::{ByteStream, Context, IoSlice, Pin, Poll, io};
+    #[cfg(feature = "tokio")]
+    use bytes::{BufMut, BytesMut};
     use std::task::ready;
     use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
@@ -159,6 +189,15 @@ mod tokio_io {
             let mut buf = ReadBuf::new(buf);
             ready!(Pin::new(&mut self.0).poll_read(cx, &mut buf))?;
             Poll::Ready(Ok(buf.filled().len()))
+        }
+        #[cfg(feature = "tokio")]
+        fn poll_read_room(
+            &mut self,
+            cx: &mut Context<'_>,
+            buf: &mut BytesMut,
+            limit: usize,
+        ) -> Poll<io::Result<usize>> {
+            tokio_util::io::poll_read_buf(Pin::new(&mut self.0), cx, &mut buf.limit(limit))
         }
         fn poll_write(&mut self, cx: &mut Context<'_>, data: &[u8]) -> Poll<io::Result<usize>> {
             Pin::new(&mut self.0).poll_write(cx, data)

@@ -17,7 +17,8 @@ pub trait Link: Send + Unpin {
     /// Appends received MQTT bytes to `buf` and says how many; `Ok(0)` means that the peer ended the stream cleanly.
     ///
     /// A stream link appends what one read of at most 32 KiB gives. A WebSocket link appends one message, whatever
-    /// its length up to the configured limit. Nothing is reserved in `buf` until
+    /// its length up to the configured limit. Room that `buf` has for a large packet is read into directly, where
+    /// the stream can. Nothing is reserved in `buf` until
     /// bytes have arrived, so an idle connection may keep an empty `BytesMut`.
     fn poll_recv(&mut self, cx: &mut Context<'_>, buf: &mut BytesMut) -> Poll<Result<usize, LinkError>>;
 

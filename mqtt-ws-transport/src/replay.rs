@@ -4,6 +4,7 @@
 //! belong to the next layer to it in this way. Nothing is held once they are read.
 
 use crate::io::ByteStream;
+use bytes::BytesMut;
 use std::io::{self, IoSlice};
 use std::task::{Context, Poll};
 
@@ -43,6 +44,23 @@ impl<S: ByteStream> ByteStream for Replay<S> {
         }
         let n = buf.len().min(self.first.len());
         buf[..n].copy_from_slice(&self.first[..n]);
+        self.first.drain(..n);
+        if self.first.is_empty() {
+            self.first = Vec::new();
+        }
+        Poll::Ready(Ok(n))
+    }
+    fn poll_read_room(
+        &mut self,
+        cx: &mut Context<'_>,
+        buf: &mut BytesMut,
+        limit: usize,
+    ) -> Poll<io::Result<usize>> {
+        if self.first.is_empty() {
+            return self.stream.poll_read_room(cx, buf, limit);
+        }
+        let n = limit.min(self.first.len());
+        buf.extend_from_slice(&self.first[..n]);
         self.first.drain(..n);
         if self.first.is_empty() {
             self.first = Vec::new();

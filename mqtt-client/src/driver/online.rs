@@ -22,6 +22,10 @@ use std::task::{Context, Poll};
 
 /// Unwritten acknowledgements, in bytes, at which reading stops: a peer that sends but does not read.
 const MAX_RESPONSES: usize = 256 << 10;
+/// Room that is made for the rest of a packet that has begun to arrive, in bytes, if that is not more than what is there.
+const ROOM: usize = 128 << 10;
+/// What a stream link receives at a time, at most.
+const READ: usize = 32 << 10;
 /// Packets handled before it is the writer's turn again.
 const EVENTS_PER_TURN: usize = 256;
 
@@ -30,6 +34,8 @@ pub(super) struct Online<L> {
     connection: ClientConnection,
     /// What was read and is not decoded.
     input: BytesMut,
+    /// The length of the packet that arrives, or of the one before.
+    last_len: usize,
     /// Bytes that links have taken, this one and those before it.
     written: u64,
     /// The link takes no more for now.
@@ -104,6 +110,7 @@ impl<L: Link> Online<L> {
             link,
             connection,
             input: BytesMut::new(),
+            last_len: 0,
             written,
             blocked: false,
             unflushed: false,
@@ -371,8 +378,14 @@ impl<L: Link> Online<L> {
     }
 
     fn receive(&mut self, cx: &mut Context<'_>, now: Instant, work: &Work) -> Poll<()> {
+        make_room(&mut self.input, &mut self.last_len);
         match self.link.poll_recv(cx, &mut self.input) {
-            Poll::Pending => return Poll::Pending,
+            Poll::Pending => {
+                if self.input.is_empty() {
+                    self.input = BytesMut::new();
+                }
+                return Poll::Pending;
+            }
             Poll::Ready(Ok(0)) => self.connection.handle_closed(now),
             Poll::Ready(Ok(n)) => {
                 work.shared.counters.bytes_received.add(n as u64);
@@ -463,5 +476,52 @@ impl<L: Link> Remains<L> {
             // Whether the peer answers the goodbye does not matter any more.
             let _ = link.finish().await;
         }
+    }
+}
+
+/// Lets a large packet arrive where it stays, instead of moving what is there of it again and again. `last` is the length
+/// of the packet before: large ones seldom come alone. Of what the peer declares no more is believed than it has shown, or
+/// [`ROOM`].
+fn make_room(input: &mut BytesMut, last: &mut usize) {
+    if let Some(total) = declared_len(input) {
+        *last = total;
+    }
+    if *last > READ {
+        let missing = last.saturating_sub(input.len());
+        input.reserve(missing.min(input.len().max(ROOM)));
+    }
+}
+
+/// The length of the packet at the front, as its header says.
+fn declared_len(input: &[u8]) -> Option<usize> {
+    let mut len = 0;
+    for (at, &byte) in input.iter().skip(1).take(4).enumerate() {
+        len |= usize::from(byte & 0x7F) << (7 * at);
+        if byte & 0x80 == 0 {
+            return Some(len + at + 2);
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn room_is_made_for_what_is_missing_but_not_for_what_is_only_said() {
+        assert_eq!(declared_len(b""), None);
+        assert_eq!(declared_len(b"\x30\x80"), None, "not all of it is there");
+        assert_eq!(declared_len(b"\xd0\0"), Some(2));
+        assert_eq!(declared_len(b"\x30\x80\x80\x04"), Some(65_536 + 4));
+        let room = |bytes: &[u8]| {
+            let mut input = BytesMut::from(bytes);
+            let mut last = 0;
+            make_room(&mut input, &mut last);
+            input.capacity()
+        };
+        assert!(room(b"\x30\x80\x80\x04") >= 65_536 + 4);
+        assert_eq!(room(b"\x30\x02ab"), 4, "what is small is copied");
+        assert!(room(b"\x30\xff\xff\xff\x7f") < 2 * (ROOM + READ), "256 MiB are announced");
     }
 }
