@@ -1,7 +1,7 @@
 //! A publisher and a subscriber whose links are cut every 0.2 to 2 s, delayed, split and dead for a while: QoS 1 at least
 //! once, QoS 2 exactly once, in order, and every ticket tells the truth.
 //!
-//! `MQTTKIT_TEST_SOAK` is how many seconds it lasts against each broker, 30 by default; 600 is what the claim is about.
+//! `MQTTKIT_TEST_SOAK` is how many seconds it lasts against each broker, 60 by default; 600 is what the claim is about.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
 mod support;
@@ -18,7 +18,7 @@ use support::faulty::{Faults, Faulty};
 use support::mosquitto::Mosquitto;
 
 fn seconds() -> u64 {
-    env::var("MQTTKIT_TEST_SOAK").map_or(30, |seconds| seconds.parse().unwrap())
+    env::var("MQTTKIT_TEST_SOAK").map_or(60, |seconds| seconds.parse().unwrap())
 }
 
 fn options(url: &str, id: &str) -> Options {

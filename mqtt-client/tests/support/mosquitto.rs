@@ -9,6 +9,8 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 const PROGRAM: &str = "/usr/sbin/mosquitto";
+/// How much of its log is kept: a test that goes on for long measures its own memory.
+const LOG: usize = 1 << 20;
 
 pub struct Mosquitto {
     child: Child,
@@ -93,7 +95,7 @@ impl Mosquitto {
         panic!("mosquitto does not start again");
     }
 
-    /// What it has written to its log.
+    /// What it has written to its log, not much more than the last [`LOG`] bytes at most.
     pub fn log(&self) -> String {
         self.log.lock().unwrap().clone()
     }
@@ -127,7 +129,12 @@ fn launch(directory: &std::path::Path) -> Option<(Child, Arc<Mutex<String>>)> {
             let sink = Arc::clone(&log);
             std::thread::spawn(move || {
                 for line in lines.map_while(Result::ok) {
-                    sink.lock().unwrap().push_str(&(line + "\n"));
+                    let mut log = sink.lock().unwrap();
+                    log.push_str(&(line + "\n"));
+                    if log.len() > LOG {
+                        let half = log[LOG / 2..].find('\n').map_or(0, |end| LOG / 2 + end + 1);
+                        log.drain(..half);
+                    }
                 }
             });
             return Some((child, log));
