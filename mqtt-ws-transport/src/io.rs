@@ -31,7 +31,8 @@ pub trait ByteStream: Send + Unpin {
         limit: usize,
     ) -> Poll<io::Result<usize>> {
         scratch::with(|scratch| {
-            let limit = limit.min(scratch.len());
+            let room = (buf.capacity() - buf.len()).max(1);
+            let limit = limit.min(room).min(scratch.len());
             let n = ready!(self.poll_read(cx, &mut scratch[..limit]))?;
             buf.extend_from_slice(&scratch[..n]);
             Poll::Ready(Ok(n))

@@ -17,10 +17,15 @@ pub trait Link: Send + Unpin {
     /// Appends received MQTT bytes to `buf` and says how many; `Ok(0)` means that the peer ended the stream cleanly.
     ///
     /// A stream link appends what one read of at most 32 KiB gives. A WebSocket link appends one message, whatever
-    /// its length up to the configured limit. Room that `buf` has for a large packet is read into directly, where
-    /// the stream can. Nothing is reserved in `buf` until
+    /// its length up to the configured limit. Nothing is reserved in `buf` until
     /// bytes have arrived, so an idle connection may keep an empty `BytesMut`.
     fn poll_recv(&mut self, cx: &mut Context<'_>, buf: &mut BytesMut) -> Poll<Result<usize, LinkError>>;
+
+    /// The same for the rest of a large packet, for which there is room in `buf`: no more than fits, and without a copy on
+    /// the way where the stream can. A link that has no use for this does as ever.
+    fn poll_recv_room(&mut self, cx: &mut Context<'_>, buf: &mut BytesMut) -> Poll<Result<usize, LinkError>> {
+        self.poll_recv(cx, buf)
+    }
 
     /// Takes bytes out of `data`. `Ready(Ok(()))` when `data` is empty; `Pending` when the rest must wait, with what
     /// was already taken gone from `data`.
@@ -56,6 +61,9 @@ pub trait Link: Send + Unpin {
 impl<L: Link + ?Sized> Link for Box<L> {
     fn poll_recv(&mut self, cx: &mut Context<'_>, buf: &mut BytesMut) -> Poll<Result<usize, LinkError>> {
         (**self).poll_recv(cx, buf)
+    }
+    fn poll_recv_room(&mut self, cx: &mut Context<'_>, buf: &mut BytesMut) -> Poll<Result<usize, LinkError>> {
+        (**self).poll_recv_room(cx, buf)
     }
     fn poll_send(&mut self, cx: &mut Context<'_>, data: &mut dyn Buf) -> Poll<Result<(), LinkError>> {
         (**self).poll_send(cx, data)

@@ -105,6 +105,9 @@ impl<S: ByteStream> Link for NetLink<S> {
     fn poll_recv(&mut self, cx: &mut Context<'_>, buf: &mut BytesMut) -> Poll<Result<usize, LinkError>> {
         each!(&mut self.0, link => link.poll_recv(cx, buf))
     }
+    fn poll_recv_room(&mut self, cx: &mut Context<'_>, buf: &mut BytesMut) -> Poll<Result<usize, LinkError>> {
+        each!(&mut self.0, link => link.poll_recv_room(cx, buf))
+    }
     fn poll_send(&mut self, cx: &mut Context<'_>, data: &mut dyn Buf) -> Poll<Result<(), LinkError>> {
         each!(&mut self.0, link => link.poll_send(cx, data))
     }

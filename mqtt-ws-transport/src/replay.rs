@@ -59,7 +59,8 @@ impl<S: ByteStream> ByteStream for Replay<S> {
         if self.first.is_empty() {
             return self.stream.poll_read_room(cx, buf, limit);
         }
-        let n = limit.min(self.first.len());
+        let room = (buf.capacity() - buf.len()).max(1);
+        let n = limit.min(room).min(self.first.len());
         buf.extend_from_slice(&self.first[..n]);
         self.first.drain(..n);
         if self.first.is_empty() {

@@ -13,8 +13,6 @@ use std::task::{Context, Poll, ready};
 const MAX_READ: usize = 32 * 1024;
 /// The same into room that the caller has made for a large packet.
 const MAX_READ_LARGE: usize = 128 * 1024;
-/// Room in the caller's buffer that is worth reading into directly, in bytes: less would mean more system calls.
-const ROOM: usize = 8 * 1024;
 /// Slices given to one vectored write. More brings nothing: the batches above are smaller.
 const MAX_SLICES: usize = 64;
 
@@ -64,16 +62,19 @@ impl<S: futures_io::AsyncRead + futures_io::AsyncWrite + Send + Unpin> StreamLin
 
 impl<S: ByteStream> Link for StreamLink<S> {
     fn poll_recv(&mut self, cx: &mut Context<'_>, buf: &mut BytesMut) -> Poll<Result<usize, LinkError>> {
-        if buf.capacity() - buf.len() >= ROOM {
-            // The caller has made it for a large packet.
-            return self.stream.poll_read_room(cx, buf, MAX_READ_LARGE).map_err(LinkError::from_stream);
-        }
         scratch::with(|scratch| {
             let n = ready!(self.stream.poll_read(cx, &mut scratch[..MAX_READ]))
                 .map_err(LinkError::from_stream)?;
             buf.extend_from_slice(&scratch[..n]);
             Poll::Ready(Ok(n))
         })
+    }
+
+    fn poll_recv_room(&mut self, cx: &mut Context<'_>, buf: &mut BytesMut) -> Poll<Result<usize, LinkError>> {
+        if buf.capacity() == buf.len() {
+            return self.poll_recv(cx, buf);
+        }
+        self.stream.poll_read_room(cx, buf, MAX_READ_LARGE).map_err(LinkError::from_stream)
     }
 
     fn poll_send(&mut self, cx: &mut Context<'_>, data: &mut dyn Buf) -> Poll<Result<(), LinkError>> {

@@ -34,6 +34,31 @@ async fn a_pipe_moves_everything_within_its_capacity() {
     }
 }
 
+/// What is made for a large packet takes no byte of the next, whichever family the stream is of.
+#[tokio::test]
+async fn room_that_was_made_is_filled_and_not_exceeded() {
+    async fn check(mut near: impl Link, mut far: impl Link + 'static) {
+        let data = Noise::new(2).bytes(30_000);
+        let sent = data.clone();
+        let sender = tokio::spawn(async move { far.send_all(&mut &sent[..]).await.map(|()| far) });
+        let mut buf = BytesMut::with_capacity(20_000);
+        let room = buf.capacity();
+        while buf.len() < room {
+            let before = buf.len();
+            let count = std::future::poll_fn(|cx| near.poll_recv_room(cx, &mut buf)).await.unwrap();
+            assert_eq!(buf.len() - before, count);
+            assert_eq!(buf.capacity(), room, "it needs no more room than was made");
+        }
+        assert_eq!(buf, data[..room]);
+        assert_eq!(recv_exact(&mut near, data.len() - room).await, data[room..]);
+        sender.await.unwrap().unwrap();
+    }
+    let (near, far) = tokio::io::duplex(7_000);
+    check(StreamLink::from_tokio(near), StreamLink::from_tokio(far)).await;
+    let (near, far) = MemoryStream::pair(7_000);
+    check(StreamLink::new(near), StreamLink::new(far)).await;
+}
+
 #[tokio::test]
 async fn a_pipe_is_full_at_its_capacity_and_wakes_when_read() {
     let (mut near, mut far) = pipe(3);

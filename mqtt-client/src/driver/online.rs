@@ -378,8 +378,12 @@ impl<L: Link> Online<L> {
     }
 
     fn receive(&mut self, cx: &mut Context<'_>, now: Instant, work: &Work) -> Poll<()> {
-        make_room(&mut self.input, &mut self.last_len);
-        match self.link.poll_recv(cx, &mut self.input) {
+        let received = if make_room(&mut self.input, &mut self.last_len) {
+            self.link.poll_recv_room(cx, &mut self.input)
+        } else {
+            self.link.poll_recv(cx, &mut self.input)
+        };
+        match received {
             Poll::Pending => {
                 if self.input.is_empty() {
                     self.input = BytesMut::new();
@@ -482,14 +486,16 @@ impl<L: Link> Remains<L> {
 /// Lets a large packet arrive where it stays, instead of moving what is there of it again and again. `last` is the length
 /// of the packet before: large ones seldom come alone. Of what the peer declares no more is believed than it has shown, or
 /// [`ROOM`].
-fn make_room(input: &mut BytesMut, last: &mut usize) {
+fn make_room(input: &mut BytesMut, last: &mut usize) -> bool {
     if let Some(total) = declared_len(input) {
         *last = total;
     }
-    if *last > READ {
-        let missing = last.saturating_sub(input.len());
-        input.reserve(missing.min(input.len().max(ROOM)));
+    let missing = last.saturating_sub(input.len());
+    if *last <= READ || missing == 0 {
+        return false;
     }
+    input.reserve(missing.min(input.len().max(ROOM)));
+    true
 }
 
 /// The length of the packet at the front, as its header says.
