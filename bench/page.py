@@ -1,114 +1,188 @@
-"""The page of results: a table for each scenario, with a plot, and what it takes to get the same."""
+"""The page of results: what was promised and how it stands, tables with everything measured, plots, how to get the same."""
 
-from html import escape
-from math import log
+import os
+from pathlib import Path
 
-from peers import PEERS
-from scenarios import SCENARIOS
+import plot
+import targets
+from measured import TOLERATED_LOSS, Measured
+from peers import FLOOR, HERE, OURS, PEERS, REFERENCE
+from scenarios import COLUMNS, PLOT, SCENARIOS, Scenario
 
-REFERENCE = "mosquitto"
-FLOOR = "relay"
 TRANSPORT = {"tcp": "TCP", "ws": "WebSocket", "tls": "TLS", "wss": "WebSocket over TLS"}
+PARTS = {
+    "latency": "Latency at a steady pace",
+    "connections": "Connections",
+    "subscriptions": "Subscriptions",
+    "retained": "Retained messages",
+}
 
 
-def write(results, folder):
-    """Writes README.md and a plot for each scenario."""
-    cells = {(cell["scenario"], cell["transport"], cell["broker"]): cell for cell in results["cells"]}
-    brokers = list(results["versions"])
-    text = head(results)
+class Notes:
+    """Sentences under a table, each with the number that stands in it."""
+
+    def __init__(self):
+        self.sentences: list[str] = []
+
+    def mark(self, sentence: str) -> str:
+        if sentence not in self.sentences:
+            self.sentences.append(sentence)
+        return f"<sup>{self.sentences.index(sentence) + 1}</sup>"
+
+    def text(self) -> str:
+        return "".join(f"\n<sup>{number}</sup> {sentence}.  " for number, sentence in enumerate(self.sentences, 1)) + "\n"
+
+
+def write(measured: Measured, folder: Path):
+    """Writes README.md and the plots."""
+    text = head(measured, os.path.relpath(HERE, folder)) + promises(measured)
+    text += "\n## Messages as fast as they go\n\n"
+    text += (
+        f"CPU µs of the broker for each delivered message, and in brackets thousand messages a second; “×” is ours as a fraction of "
+        f"{REFERENCE}'s, and “load” the generator's own µs for each message, with ours.\n"
+    )
+    for transport, name in TRANSPORT.items():
+        text += saturating(measured, transport, name)
     for scenario in SCENARIOS:
-        transports = [kind for kind in scenario.transports if any((scenario.name, kind, broker) in cells for broker in brokers)]
-        if not transports:
-            continue
-        text += f"\n## {scenario.title}\n\n`bench {' '.join(scenario.arguments)}`\n"
-        drawing = plot(scenario, transports, brokers, cells)
-        if drawing:
-            (folder / f"{scenario.name}.svg").write_text(drawing)
-            text += f"\n![{scenario.title}]({scenario.name}.svg)\n"
-        for transport in transports:
-            text += "\n" + table(scenario, transport, brokers, cells)
+        if scenario.kind == "saturating" and not scenario.once:
+            text += drawing(measured, scenario, folder)
+    for kind, title in PARTS.items():
+        parts = [part(measured, scenario, folder) for scenario in SCENARIOS if scenario.kind == kind]
+        text += f"\n## {title}\n" + "".join(parts) if any(parts) else ""
+    text += commands(measured)
     (folder / "README.md").write_text(text)
 
 
-def head(results):
+def head(measured: Measured, here: str) -> str:
+    run = measured.run
     lines = [
         "# Comparison of brokers",
         "",
-        f"Made with `{results['command']}` on {results['when']}: medians of {results['rounds']} interleaved rounds of "
-        f"{results['duration']:g} s.",
-        f"Machine: {results['machine']}. Broker and generator share the cores; each run has a broker of its own.",
+        f"Begun on {run['when']}: medians of {run['rounds']} interleaved rounds of {run['duration']:g} s each; what no target depends on "
+        "is measured once. A broker that failed in a row, or whose messages cost more than six times the cheapest one's, is not measured "
+        "there again.",
+        f"Machine: {run['machine']}. Broker and generator share the cores; each run has a broker of its own.",
         "",
-        f"CPU is what the broker's process used, user and system, for each delivered message. “× {REFERENCE}” is this as a fraction "
-        f"of {REFERENCE}'s. `{FLOOR}` is no broker: it copies bytes in the same frames, the floor. Configurations: "
-        "`bench/peers`.",
+        "CPU is what the broker's process used, user and system. MQTT 3.1.1, 64 B of payload unless the row says something else. "
+        f"`{FLOOR}` is no broker: it copies bytes in the same frames, the floor. How all this is measured: [bench]({here}/README.md).",
         "",
-        "| broker | version |",
-        "| --- | --- |",
+        "| broker | version | configuration |",
+        "| --- | --- | --- |",
     ]
-    lines += [f"| {name} | {version.splitlines()[0]} |" for name, version in results["versions"].items()]
-    lines += [f"| {name} | not measured: {reason} |" for name, reason in results["missing"].items()]
+    for name, version in run["versions"].items():
+        file = PEERS[name].configuration
+        lines.append(f"| {name} | {version} | {f'[{file}]({here}/{file})' if file else 'by default'} |")
+    lines += [f"| {name} | not measured: {reason} | |" for name, reason in run["missing"].items()]
     return "\n".join(lines) + "\n"
 
 
-def table(scenario, transport, brokers, cells):
-    relative = any(key == "cpu_us_per_message" for key, _, _ in scenario.columns)
-    headings = [heading for _, heading, _ in scenario.columns] + [f"× {REFERENCE}"] * relative
-    lines = [f"| {TRANSPORT[transport]} | " + " | ".join(headings) + " |", "| --- " + "| ---: " * len(headings) + "|"]
-    reference = figure(cells, scenario, transport, REFERENCE, "cpu_us_per_message")
-    for broker in brokers:
-        cell = cells.get((scenario.name, transport, broker))
-        if not cell:
-            continue
-        if not cell["median"]:
-            lines.append(f"| {broker} | {cell['errors'][0]} " + "| " * (len(headings) - 1) + "|")
-            continue
-        row = [number(cell["median"].get(key), digits) for key, _, digits in scenario.columns]
-        if relative:
-            own = figure(cells, scenario, transport, broker, "cpu_us_per_message")
-            row.append(f"{own / reference:.3f}" if own is not None and reference else "")
-        failed = f" ({len(cell['errors'])} failed: {cell['errors'][0]})" if cell["errors"] else ""
-        lines.append(f"| {broker}{failed} | " + " | ".join(row) + " |")
-    return "\n".join(lines) + "\n"
+def promises(measured: Measured) -> str:
+    """The targets: how many rows meet each, and every row."""
+    everything = [(title, verdicts) for title, verdicts in targets.all_targets(measured) if verdicts]
+    text = "\n## What was promised\n\nThis program decides, not its authors. A broker that loses more than "
+    text += f"{TOLERATED_LOSS:.0%} of the messages of a row does not count as the best of it.\n\n| target | rows that meet it |\n| --- | --- |\n"
+    for number, (title, verdicts) in enumerate(everything, 1):
+        met = sum(verdict.met for verdict in verdicts)
+        text += f"| {number}. {title} | {'all ' if met == len(verdicts) else ''}{met} of {len(verdicts)} |\n"
+    missed = [verdict for _, verdicts in everything for verdict in verdicts if not verdict.met]
+    for number, (title, verdicts) in enumerate(everything, 1):
+        text += f"\n<details{' open' * any(not verdict.met for verdict in verdicts)}><summary>{number}. {title}</summary>\n\n"
+        text += "| row | target | measured | |\n| --- | --- | --- | --- |\n"
+        for verdict in sorted(verdicts, key=lambda verdict: verdict.met):
+            text += f"| {verdict.where} | {verdict.wanted} | {verdict.found} | {'met' if verdict.met else '**missed**'} |\n"
+        text += "\n</details>\n"
+    return text if missed or everything else ""
 
 
-def figure(cells, scenario, transport, broker, key):
-    return cells.get((scenario.name, transport, broker), {}).get("median", {}).get(key)
-
-
-def number(value, digits):
-    return "" if value is None else f"{value:,.{digits}f}"
-
-
-def plot(scenario, transports, brokers, cells):
-    """Horizontal bars, a group for each broker, on a logarithmic scale: the brokers are orders of magnitude apart."""
-    label = next((heading for key, heading, _ in scenario.columns if key == scenario.plot), scenario.plot)
-    bars = []
-    for broker in brokers:
-        for transport in transports:
-            value = figure(cells, scenario, transport, broker, scenario.plot)
-            if value is not None and value > 0:
-                bars.append((broker, transport, value))
-    if not bars:
-        return None
-    low, high = min(value for *_, value in bars) / 1.5, max(value for *_, value in bars)
-    height, left, width = 18, 150, 420
+def saturating(measured: Measured, transport: str, name: str) -> str:
+    """One table: a row for each scenario, a column for each broker."""
+    rows = [scenario for scenario in SCENARIOS if scenario.kind == "saturating" and measured.has(scenario.name, transport)]
+    brokers = [broker for broker in measured.brokers() if any(measured.rounds(row.name, transport, broker) for row in rows)]
+    if not rows:
+        return ""
+    absent = [f"{broker} has none" for broker in measured.brokers() if broker not in brokers]
+    notes = Notes()
     lines = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" width="{left + width + 90}" height="{40 + height * len(bars)}" '
-        'font-family="sans-serif" font-size="12">',
-        '<rect width="100%" height="100%" fill="white"/>',
-        f'<text x="{left}" y="18" font-weight="bold">{escape(scenario.title)}: {escape(label)}, logarithmic, less is better</text>',
+        f"\n### {name}\n",
+        "| | " + " | ".join([brokers[0], "×", *brokers[1:], "load"]) + " |" if brokers else "| |",
+        "| --- |" + " ---: |" * (len(brokers) + 2),
     ]
-    for at, (broker, transport, value) in enumerate(bars):
-        top = 30 + at * height
-        length = max(2, width * log_share(value, low, high))
-        colour = "#1f77b4" if broker == next(iter(PEERS)) else "#bbbbbb" if broker == FLOOR else "#e07b39"
-        lines += [
-            f'<text x="{left - 6}" y="{top + 12}" text-anchor="end">{escape(broker)} {transport}</text>',
-            f'<rect x="{left}" y="{top + 2}" width="{length:.0f}" height="{height - 5}" fill="{colour}"/>',
-            f'<text x="{left + length + 5:.0f}" y="{top + 12}">{value:,.3g}</text>',
-        ]
-    return "\n".join([*lines, "</svg>"]) + "\n"
+    for row in rows:
+        cells = [saturating_cell(measured, row, transport, broker, notes) for broker in brokers]
+        own, reference = (measured.get(row.name, transport, broker, "cpu_us_per_message") for broker in (OURS, REFERENCE))
+        share = f"{own / reference:.3f}" if own is not None and reference else ""
+        load = number(measured.get(row.name, transport, OURS, "generator_us_per_message"), 2)
+        lines.append(f"| {row.title} | " + " | ".join([*cells[:1], share, *cells[1:], load]) + " |")
+    return "\n".join(lines) + "\n" + notes.text() + "".join(f"\n{sentence}.\n" for sentence in absent)
 
 
-def log_share(value, low, high):
-    return log(value / low) / log(high / low) if high > low else 1.0
+def saturating_cell(measured: Measured, row: Scenario, transport: str, broker: str, notes: Notes) -> str:
+    cost, rate = (measured.get(row.name, transport, broker, key) for key in ("cpu_us_per_message", "messages_per_s"))
+    error = measured.errors.get((row.name, transport, broker))
+    if cost is None or rate is None:
+        return "–" + notes.mark(f"{broker}: {error}") if error else ""
+    text = f"{figure(cost)} ({figure(rate / 1000)})"
+    loss = measured.loss(row.name, transport, broker)
+    if loss > 0:
+        text += notes.mark(f"loses messages: {max(loss, 0.0001):.2%} of them or less" if loss <= TOLERATED_LOSS else f"loses {loss:.0%} of the messages")
+    if measured.get(row.name, transport, broker, "behind"):
+        text += notes.mark("still delivers 8 s after the end of the load")
+    if error:
+        text += notes.mark(f"{broker}, in another round: {error}")
+    return text
+
+
+def part(measured: Measured, scenario: Scenario, folder: Path) -> str:
+    """A scenario with tables of its own: a row for each broker."""
+    transports = [transport for transport in scenario.transports if measured.has(scenario.name, transport)]
+    if not transports:
+        return ""
+    text = f"\n### {scenario.title}\n" + drawing(measured, scenario, folder)
+    return text + "".join("\n" + table(measured, scenario, transport) for transport in transports)
+
+
+def table(measured: Measured, scenario: Scenario, transport: str) -> str:
+    columns = COLUMNS[scenario.kind]
+    headings = [heading for _, heading, _ in columns]
+    lines = [f"| {TRANSPORT[transport]} | " + " | ".join(headings) + " |", "| --- | " + "---: | " * len(headings)]
+    for broker in measured.brokers():
+        error = measured.errors.get((scenario.name, transport, broker))
+        values = [number(measured.get(scenario.name, transport, broker, key), digits) for key, _, digits in columns]
+        if any(values):
+            lines.append(f"| {broker}{f' (in another round: {error})' if error else ''} | " + " | ".join(values) + " |")
+        elif error:
+            lines.append(f"| {broker} | {error} " + "| " * len(headings))
+    return "\n".join(lines) + "\n"
+
+
+def drawing(measured: Measured, scenario: Scenario, folder: Path) -> str:
+    """The plot of a scenario, and the words that show it."""
+    key = PLOT[scenario.kind]
+    label = next(heading for column, heading, _ in COLUMNS[scenario.kind] if column == key)
+    found = [
+        (broker, transport, measured.get(scenario.name, transport, broker, key))
+        for broker in measured.brokers()
+        for transport in scenario.transports
+    ]
+    svg = plot.bars(f"{scenario.title}: {label}", [(broker, word, value) for broker, word, value in found if value is not None])
+    if not svg:
+        return ""
+    (folder / f"{scenario.name}.svg").write_text(svg)
+    return f"\n![{scenario.title}: {label}]({scenario.name}.svg)\n"
+
+
+def commands(measured: Measured) -> str:
+    """How to get the same."""
+    text = f"\n## Commands\n\n`{measured.run['command']}`, which runs for each row and broker\n\n```text\n"
+    for scenario in SCENARIOS:
+        if any(measured.has(scenario.name, transport) for transport in scenario.transports):
+            text += f"bench {' '.join(scenario.arguments)}\n"
+    return text + "```\n"
+
+
+def figure(value: float) -> str:
+    return f"{value:,.0f}" if value >= 100 else f"{value:.1f}" if value >= 10 else f"{value:.2f}"
+
+
+def number(value: float | None, digits: int) -> str:
+    return "" if value is None else f"{value:,.{digits}f}"

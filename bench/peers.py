@@ -14,7 +14,9 @@ ROOT = HERE.parent
 CACHE = Path(os.environ.get("MQTTKIT_BENCH_CACHE", ROOT / ".cache"))
 BIN = Path(os.environ.get("MQTTKIT_BIN_DIR", ROOT / "target" / "release"))
 START_SECONDS = 20
-STOP_SECONDS = 5
+STOP_SECONDS = 2
+# Ours, the broker whose figures are the measure of the others, and what is no broker.
+OURS, REFERENCE, FLOOR = "mqttkit", "mosquitto", "relay"
 
 
 class Unavailable(Exception):
@@ -27,8 +29,10 @@ class Peer:
     name = ""
     transports = ("tcp", "ws", "tls", "wss")
     path = "/mqtt"
+    # The file in this folder that says how it is set up; without one it is as it is by default.
+    configuration = ""
     # What it is known not to do: the beginning of a scenario's name, and why.
-    lacks = {}
+    lacks: dict[str, str] = {}
 
     def install(self):
         """Makes it available, or raises Unavailable."""
@@ -41,13 +45,17 @@ class Peer:
         """The command line for one listener. `place` has port, folder, cert, key and two ports more."""
         raise NotImplementedError
 
-    def start(self, transport, place):
-        """Starts it and waits until it listens."""
+    def lack(self, scenario, transport):
+        """Why it cannot be measured there, if so."""
         if transport not in self.transports:
-            raise Unavailable(f"{self.name} has no {transport}")
+            return f"it has no {transport}"
+        return next((reason for name, reason in self.lacks.items() if scenario.startswith(name)), None)
+
+    def start(self, transport, place, before=()):
+        """Starts it, with these words before its command, and waits until it listens."""
         with open(place["folder"] / "log", "wb") as log:
             process = subprocess.Popen(
-                self.command(transport, place),
+                [*before, *self.command(transport, place)],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -73,6 +81,7 @@ class Peer:
             "plain": transport in ("tcp", "ws"),
             "ws": transport in ("ws", "wss"),
             "raw": transport in ("tcp", "tls"),
+            "paced": place["paced"],
         }
         lines = []
         for line in (HERE / "peers" / file).read_text().splitlines():
@@ -91,7 +100,7 @@ class Peer:
 
 
 class Ours(Peer):
-    name = "mqttkit"
+    name = OURS
 
     def install(self):
         cargo_build()
@@ -111,7 +120,7 @@ class Ours(Peer):
 class Relay(Peer):
     """The floor: bytes are copied, nothing else."""
 
-    name = "relay"
+    name = FLOOR
     transports = ("tcp", "ws")
     lacks = {name: "it is no broker" for name in ("shared", "connections", "subscriptions", "retained")}
 
@@ -127,11 +136,14 @@ class Relay(Peer):
 
 
 class Mosquitto(Peer):
-    name = "mosquitto"
+    name = REFERENCE
+    configuration = "peers/mosquitto.conf"
 
     def install(self):
         if not self.binary():
-            raise Unavailable("mosquitto is not installed: apt-get install mosquitto")
+            root = ["sudo"] * (os.geteuid() != 0)
+            run_or_unavailable(*root, "apt-get", "update", "-qq")
+            run_or_unavailable(*root, "apt-get", "install", "-y", "-qq", "--no-install-recommends", "mosquitto")
 
     def binary(self):
         return shutil.which("mosquitto", path=os.environ["PATH"] + ":/usr/sbin")
@@ -157,13 +169,7 @@ class CargoPeer(Peer):
 
     def install(self):
         if not self.binary().exists():
-            command = ["cargo", "install", "--root", CACHE / "peers", f"{self.package}@{self.release}"]
-            command += ["--locked"] * self.locked
-            environment = os.environ | {"CARGO_TARGET_DIR": str(CACHE / "peers" / "target")}
-            done = subprocess.run(command, env=environment, capture_output=True, text=True)
-            if done.returncode != 0:
-                reason = [line for line in done.stderr.splitlines() if "error" in line][:1]
-                raise Unavailable(f"{self.package} {self.release} does not build: {' '.join(reason)[:200]}")
+            cargo("install", "--root", CACHE / "peers", f"{self.package}@{self.release}", *["--locked"] * self.locked)
 
     def version(self):
         return f"{self.package} {self.release}"
@@ -171,6 +177,7 @@ class CargoPeer(Peer):
 
 class Rumqttd(CargoPeer):
     name, package, release, program = "rumqttd", "rumqttd", "0.20.0", "rumqttd"
+    configuration = "peers/rumqttd.toml"
     # It locks a crate that today's compilers refuse.
     locked = False
     path = "/"
@@ -182,6 +189,7 @@ class Rumqttd(CargoPeer):
 
 class Mqtt5(CargoPeer):
     name, package, release, program = "mqtt5", "mqttv5-cli", "0.29.10", "mqttv5"
+    configuration = "peers.py"
     # It locks a release that the registry does not have any more.
     locked = False
 
@@ -196,16 +204,28 @@ class Mqtt5(CargoPeer):
         return [*command, flag[transport], address]
 
 
-class Rmqtt(CargoPeer):
-    name, package, release, program = "rmqtt", "rmqttd", "0.24.0", "rmqttd"
+class Rmqtt(Peer):
+    """A library from Cargo's registry, and a program of a few lines."""
+
+    name = "rmqtt"
+    configuration = "peers/rmqtt/src/main.rs"
+
+    def binary(self):
+        return CACHE / "peers" / "target" / "release" / "bench-rmqtt"
+
+    def install(self):
+        cargo("build", "--release", "--locked", "--manifest-path", HERE / "peers" / "rmqtt" / "Cargo.toml")
+
+    def version(self):
+        return "rmqtt 0.24.0"
 
     def command(self, transport, place):
-        kind = {"tcp": "tcp", "ws": "ws", "tls": "tls", "wss": "wss"}[transport]
-        return [self.binary(), "-f", self.template("rmqtt.toml", transport, place, kind=kind)]
+        return [self.binary(), str(place["port"]), transport, *certificates(transport, place)]
 
 
 class Nats(Peer):
     name = "nats"
+    configuration = "peers/nats.conf"
     lacks = {"shared": "it has no shared subscriptions in MQTT"}
 
     def binary(self):
@@ -227,6 +247,7 @@ class Nats(Peer):
 
 class Aedes(Peer):
     name = "aedes"
+    configuration = "peers/aedes/server.mjs"
 
     def install(self):
         folder = CACHE / "peers" / "aedes"
@@ -238,15 +259,14 @@ class Aedes(Peer):
         return "aedes 1.2.0, node " + output("node", "--version")
 
     def command(self, transport, place):
-        files = [place["cert"], place["key"]] if transport in ("tls", "wss") else []
-        return ["node", CACHE / "peers" / "aedes" / "server.mjs", str(place["port"]), transport, *files]
+        return ["node", CACHE / "peers" / "aedes" / "server.mjs", str(place["port"]), transport, *certificates(transport, place)]
 
 
 PEERS = {peer.name: peer for peer in (Ours(), Mosquitto(), Rumqttd(), Rmqtt(), Mqtt5(), Nats(), Aedes(), Relay())}
 
 
-def place(parent):
-    """Free ports, a folder, and a certificate for one run of a broker."""
+def place(parent, paced):
+    """Free ports, a folder, and a certificate for one run of a broker; and whether its load is light, and lateness measured."""
     folder = Path(tempfile.mkdtemp(dir=parent))
     # mosquitto reads its files as a user of its own.
     os.chmod(parent, 0o755)
@@ -256,7 +276,7 @@ def place(parent):
     ports = [listener.getsockname()[1] for listener in sockets]
     for listener in sockets:
         listener.close()
-    return dict(zip(("port", "other", "another"), ports)) | {"folder": folder, "cert": cert, "key": key}
+    return dict(zip(("port", "other", "another"), ports)) | {"folder": folder, "cert": cert, "key": key, "paced": paced}
 
 
 def certificate(folder):
@@ -293,6 +313,19 @@ def cargo_build():
     if "MQTTKIT_BIN_DIR" not in os.environ:
         command = ["cargo", "build", "--release", "--locked", "-p", "mqttkit-examples", "--bin", "broker", "--bin", "bench"]
         subprocess.run(command, cwd=ROOT, check=True)
+
+
+def cargo(*arguments):
+    """Builds a peer, all of them in one folder."""
+    environment = os.environ | {"CARGO_TARGET_DIR": str(CACHE / "peers" / "target")}
+    done = subprocess.run(["cargo", *arguments], env=environment, capture_output=True, text=True)
+    if done.returncode != 0:
+        reason = [line for line in done.stderr.splitlines() if line.startswith("error")][:1]
+        raise Unavailable(f"it does not build: {' '.join(reason)[:200]}")
+
+
+def certificates(transport, place):
+    return [place["cert"], place["key"]] if transport in ("tls", "wss") else []
 
 
 def run_or_unavailable(*command):

@@ -87,10 +87,30 @@ def test_without_a_broker_it_says_so():
 
 def test_the_comparison_writes_its_page(tmp_path):
     command = [sys.executable, ROOT / "bench" / "compare", "--brokers", "mqttkit,relay", "--scenarios", "pairs-1-64-q0"]
-    command += ["--rounds", "1", "--warmup", "0.1", "--duration", "0.2", "--transports", "tcp,ws", "--cores", "0", "--out", tmp_path]
-    subprocess.run(command, check=True, timeout=60, env=os.environ | {"MQTTKIT_BIN_DIR": str(BIN)}, capture_output=True)
-    cells = json.loads((tmp_path / "results.json").read_text())["cells"]
-    assert len(cells) == 4 and all(cell["median"]["messages_per_s"] > 0 for cell in cells), cells
+    command += ["--warmup", "0.1", "--duration", "0.2", "--transports", "tcp,ws", "--cores", "0", "--out", tmp_path]
+    environment = os.environ | {"MQTTKIT_BIN_DIR": str(BIN)}
+    lines = []
+    for more in (["--rounds", "1"], ["--rounds", "2", "--resume"]):
+        subprocess.run([*command, *more], check=True, timeout=60, env=environment, capture_output=True)
+        lines.append((tmp_path / "measurements.jsonl").read_text().splitlines())
+    first, second = lines
+    assert len(first) == 5 and len(second) == 9 and second[:5] == first, "the second run goes on with what there is"
+    assert all(json.loads(line)["messages_per_s"] > 0 for line in second[1:]), second
     page = (tmp_path / "README.md").read_text()
-    assert "| mqttkit | " in page and "| relay | " in page
+    assert "| mqttkit | " in page and "| relay | " in page and "WebSocket throughput at least 0.7" in page
     assert (tmp_path / "pairs-1-64-q0.svg").read_text().startswith("<svg")
+
+
+def test_the_page_says_what_is_missed(tmp_path):
+    figures = {"messages_per_s": 1000, "cpu_us_per_message": 1.0, "delivered": 1000, "lost": 0}
+    lines = [{"run": {"when": "", "machine": "", "command": "", "rounds": 1, "duration": 1, "versions": {"mqttkit": "1", "mosquitto": "2", "nats": "3"}, "missing": {}}}]
+    for broker, cost, lost in (("mqttkit", 0.5, 0), ("mosquitto", 10.0, 0), ("nats", 0.4, 900)):
+        for scenario in ("pairs-1-64-q0", "pairs-50-64-q0"):
+            more = {"cpu_us_per_message": cost - 0.2 * (scenario == "pairs-1-64-q0"), "lost": lost}
+            lines.append({"round": 1, "scenario": scenario, "transport": "tcp", "broker": broker, "seconds": 1} | figures | more)
+    (tmp_path / "measurements.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    subprocess.run([sys.executable, ROOT / "bench" / "compare", "--page", "--out", tmp_path], check=True, timeout=60)
+    page = (tmp_path / "README.md").read_text()
+    assert "| 1. CPU per delivered message as a fraction of mosquitto's | 1 of 2 |" in page
+    assert "| 50 pairs, 64 B, QoS 0, tcp | ≤ 0.045 | 0.050 (0.5 of 10 µs) | **missed** |" in page
+    assert "< 9.8, mosquitto's" in page, "one that loses messages is not the best"

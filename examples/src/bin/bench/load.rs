@@ -46,6 +46,8 @@ pub(crate) struct LoadOptions {
 const STALL: Duration = Duration::from_secs(2);
 /// How long nothing may arrive at the end, when no more is published.
 const DRAIN: Duration = Duration::from_secs(3);
+/// How long the end may take. A broker that still delivers then has lost nothing: it is behind.
+const PATIENCE: Duration = Duration::from_secs(8);
 /// How long a turn takes at most.
 const TURN: Duration = Duration::from_millis(100);
 /// The most bytes under way to one subscriber, and to all.
@@ -189,12 +191,13 @@ impl Load {
         let broker = broker.zip(options.broker_pid.and_then(meter::sample));
         let generator = generator.zip(meter::sample(own));
         let delivered = self.delivered() - before;
-        self.drain(world)?;
+        let behind = self.drain(world)?;
         progress.clear();
 
         let rate = delivered as f64 / measured.as_secs_f64();
         report.measure("messages_per_s", "messages per second", rate, 0);
         report.count("delivered", "delivered", delivered);
+        report.count("behind", "still not delivered a while later", behind);
         report.count("lost", "lost", self.groups.iter().map(|group| group.flow.lost()).sum());
         report.count(
             "surplus",
@@ -250,20 +253,25 @@ impl Load {
         }
     }
 
-    /// Publishes no more, and counts until everything is there or nothing comes any more.
-    fn drain(&mut self, world: &mut World) -> Result<(), Box<dyn Error>> {
-        self.last_news = Instant::now();
+    /// Publishes no more, and counts until everything is there, nothing comes any more, or it takes too long: then it
+    /// says how much is still to come.
+    fn drain(&mut self, world: &mut World) -> Result<u64, Box<dyn Error>> {
+        let began = Instant::now();
+        self.last_news = began;
         while self.is_busy() && self.last_news.elapsed() < DRAIN {
             world.turn(Some(TURN))?;
             world.check()?;
             if self.take_news(world) {
                 self.last_news = Instant::now();
             }
+            if began.elapsed() > PATIENCE {
+                return Ok(self.groups.iter().map(|group| group.flow.outstanding()).sum());
+            }
         }
         for group in &mut self.groups {
             group.flow.give_up();
         }
-        Ok(())
+        Ok(0)
     }
 
     fn is_busy(&self) -> bool {

@@ -16,13 +16,16 @@ use crate::world::World;
 #[derive(Debug, Clone, Args)]
 pub(crate) struct SubscriptionsOptions {
     /// How many filters.
-    #[arg(short = 'n', long, value_name = "COUNT", default_value_t = 100_000)]
+    #[arg(short = 'n', long, value_name = "COUNT", default_value_t = 100_000, value_parser = at_least_one)]
     filters: usize,
     /// How many connections share them.
-    #[arg(short, long, value_name = "COUNT", default_value_t = 100)]
+    #[arg(short, long, value_name = "COUNT", default_value_t = 100, value_parser = at_least_one)]
     connections: usize,
+    /// How many of the connections get messages; the others are only there. Default: all.
+    #[arg(short, long, value_name = "COUNT", value_parser = at_least_one)]
+    receivers: Option<usize>,
     /// How many connections publish.
-    #[arg(short, long, value_name = "COUNT", default_value_t = 10)]
+    #[arg(short, long, value_name = "COUNT", default_value_t = 10, value_parser = at_least_one)]
     publishers: usize,
     /// How many of a hundred filters have a wildcard.
     #[arg(long, value_name = "PERCENT", default_value_t = 10)]
@@ -47,6 +50,7 @@ pub(crate) fn run(
     options.describe(&mut report);
     report.setting("filters", many.filters);
     report.setting("connections", many.connections);
+    report.setting("receivers", many.receivers());
     report.setting("publishers", many.publishers);
     report.setting("wildcards", many.wildcards);
     let target = world.target().clone();
@@ -54,7 +58,7 @@ pub(crate) fn run(
 
     let subscribers = world.open(many.connections, &mut progress)?;
     let mut packets = Vec::new();
-    let share = many.filters.div_ceil(many.connections);
+    let share = many.share();
     for (conn, first) in subscribers.clone().zip((0..many.filters).step_by(share)) {
         let own: Vec<_> = (first..many.filters.min(first + share))
             .map(|number| many.filter(&target.prefix, number))
@@ -104,9 +108,23 @@ pub(crate) fn run(
     Ok(report)
 }
 
+fn at_least_one(text: &str) -> Result<usize, String> {
+    text.parse().ok().filter(|&count| count > 0).ok_or_else(|| "it is 1 or more".to_owned())
+}
+
 impl SubscriptionsOptions {
+    fn receivers(&self) -> usize {
+        self.receivers.unwrap_or(self.connections).min(self.connections)
+    }
+
+    /// How many filters a connection has.
+    fn share(&self) -> usize {
+        self.filters.div_ceil(self.connections)
+    }
+
+    /// So many of each hundred, and about as many of each ten.
     fn has_wildcard(&self, number: usize) -> bool {
-        number % 100 < self.wildcards
+        number * self.wildcards % 100 < self.wildcards
     }
 
     /// The filter with this number.
@@ -121,9 +139,9 @@ impl SubscriptionsOptions {
         format!("{prefix}/site{}/device{number}/{last}", number % 1000)
     }
 
-    /// Numbers that jump around among the filters, each as often as any other.
+    /// Numbers that jump around among the filters of those who receive, each as often as any other.
     fn scattered(&self, at: usize) -> usize {
         const PRIME: usize = 7_368_787;
-        at.wrapping_mul(PRIME) % self.filters
+        at.wrapping_mul(PRIME) % self.filters.min(self.receivers() * self.share())
     }
 }
