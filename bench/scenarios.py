@@ -118,7 +118,7 @@ SCENARIOS = [
         transports=("tcp",),
         overhead=8,
     ),
-    Scenario("retained", "100,000 retained messages", ("retained",), "retained", overhead=5, stretch=0),
+    Scenario("retained", "100,000 retained messages", ("retained", "--keep"), "retained", overhead=6, stretch=0),
     *[
         pairs(count, size, qos, once=True)
         for count in (1, 50)
