@@ -59,8 +59,7 @@ def head(measured: Measured, here: str) -> str:
         "# Comparison of brokers",
         "",
         f"Begun on {run['when']}: medians of {run['rounds']} interleaved rounds of {run['duration']:g} s each; what no target depends on "
-        "is measured once. A broker that failed in a row, or whose messages cost more than six times the cheapest one's, is not measured "
-        "there again.",
+        "is measured once. A broker that failed in a row, or whose figure is more than four times the best, is not measured there again.",
         f"Machine: {run['machine']}. Broker and generator share the cores; each run has a broker of its own.",
         "",
         "CPU is what the broker's process used, user and system. MQTT 3.1.1, 64 B of payload unless the row says something else. "
@@ -79,19 +78,20 @@ def head(measured: Measured, here: str) -> str:
 def promises(measured: Measured) -> str:
     """The targets: how many rows meet each, and every row."""
     everything = [(title, verdicts) for title, verdicts in targets.all_targets(measured) if verdicts]
+    if not everything:
+        return ""
     text = "\n## What was promised\n\nThis program decides, not its authors. A broker that loses more than "
     text += f"{TOLERATED_LOSS:.0%} of the messages of a row does not count as the best of it.\n\n| target | rows that meet it |\n| --- | --- |\n"
-    for number, (title, verdicts) in enumerate(everything, 1):
+    for title, verdicts in everything:
         met = sum(verdict.met for verdict in verdicts)
-        text += f"| {number}. {title} | {'all ' if met == len(verdicts) else ''}{met} of {len(verdicts)} |\n"
-    missed = [verdict for _, verdicts in everything for verdict in verdicts if not verdict.met]
-    for number, (title, verdicts) in enumerate(everything, 1):
-        text += f"\n<details{' open' * any(not verdict.met for verdict in verdicts)}><summary>{number}. {title}</summary>\n\n"
+        text += f"| {title} | {'all ' if met == len(verdicts) else ''}{met} of {len(verdicts)} |\n"
+    for title, verdicts in everything:
+        text += f"\n<details{' open' * any(not verdict.met for verdict in verdicts)}><summary>{title}</summary>\n\n"
         text += "| row | target | measured | |\n| --- | --- | --- | --- |\n"
         for verdict in sorted(verdicts, key=lambda verdict: verdict.met):
             text += f"| {verdict.where} | {verdict.wanted} | {verdict.found} | {'met' if verdict.met else '**missed**'} |\n"
         text += "\n</details>\n"
-    return text if missed or everything else ""
+    return text
 
 
 def saturating(measured: Measured, transport: str, name: str) -> str:
@@ -144,7 +144,7 @@ def part(measured: Measured, scenario: Scenario, folder: Path) -> str:
 def table(measured: Measured, scenario: Scenario, transport: str) -> str:
     columns = COLUMNS[scenario.kind]
     headings = [heading for _, heading, _ in columns]
-    lines = [f"| {TRANSPORT[transport]} | " + " | ".join(headings) + " |", "| --- | " + "---: | " * len(headings)]
+    lines = [f"| {TRANSPORT[transport]} | " + " | ".join(headings) + " |", "| --- |" + " ---: |" * len(headings)]
     for broker in measured.brokers():
         error = measured.errors.get((scenario.name, transport, broker))
         values = [number(measured.get(scenario.name, transport, broker, key), digits) for key, _, digits in columns]

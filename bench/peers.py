@@ -75,7 +75,7 @@ class Peer:
         return {}
 
     def template(self, file, transport, place, **more):
-        """The configuration file, filled in. Lines begin with the conditions under which they count."""
+        """The configuration file, filled in. Lines have the conditions under which they count."""
         conditions = {
             "tls": transport in ("tls", "wss"),
             "plain": transport in ("tcp", "ws"),
@@ -188,20 +188,15 @@ class Rumqttd(CargoPeer):
 
 
 class Mqtt5(CargoPeer):
+    """With room for the messages that wait for a client, 10,000 by default, and for as many in flight as a client allows."""
+
     name, package, release, program = "mqtt5", "mqttv5-cli", "0.29.10", "mqttv5"
-    configuration = "peers.py"
+    configuration = "peers/mqtt5.json"
     # It locks a release that the registry does not have any more.
     locked = False
 
     def command(self, transport, place):
-        flag = {"tcp": "--host", "ws": "--ws-host", "tls": "--tls-host", "wss": "--ws-tls-host"}
-        command = [self.binary(), "broker", "--allow-anonymous", "--max-clients", "20000", "--storage-backend", "memory"]
-        address = f"127.0.0.1:{place['port']}"
-        if transport != "tcp":
-            command += ["--host", f"127.0.0.1:{place['other']}"]
-        if transport in ("tls", "wss"):
-            command += ["--tls-cert", place["cert"], "--tls-key", place["key"]]
-        return [*command, flag[transport], address]
+        return [self.binary(), "broker", "--config", self.template("mqtt5.json", transport, place)]
 
 
 class Rmqtt(Peer):

@@ -120,14 +120,14 @@ SCENARIOS = [
     ),
     Scenario("retained", "100,000 retained messages", ("retained", "--keep"), "retained", overhead=6, stretch=0),
     *[
-        pairs(count, size, qos, once=True)
+        pairs(count, size, qos, once=True, stretch=0.5)
         for count in (1, 50)
         for size in (16, 256, 16384)
         for qos in (0, 1, 2)
         if (count, size, qos) != (1, 16384, 0)
     ],
-    fan_out(100, 1024, once=True),
-    fan_out(1000, 1024, once=True, overhead=1.5),
+    fan_out(100, 1024, once=True, stretch=0.5),
+    fan_out(1000, 1024, once=True, stretch=0.5, overhead=1.5),
     subscriptions(
         "crowd",
         "100,000 filters of 10,000 connections that all receive",
@@ -136,5 +136,5 @@ SCENARIOS = [
         once=True,
         overhead=8,
     ),
-    subscriptions("1m", "1,000,000 filters of 100 connections", "-n", "1000000", transports=("tcp",), once=True, overhead=16),
+    subscriptions("1m", "1,000,000 filters of 100 connections", "-n", "1000000", transports=("tcp",), once=True, overhead=9),
 ]

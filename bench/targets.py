@@ -54,13 +54,13 @@ class Verdict:
 def all_targets(measured: Measured) -> list[tuple[str, list[Verdict]]]:
     """Each promise with its rows. A row that was not measured is not there."""
     return [
-        (f"CPU per delivered message as a fraction of {REFERENCE}'s", fractions(measured)),
-        ("CPU per delivered message below every other broker's", ahead(measured, "cpu_us_per_message", ("saturating", "latency"), True)),
-        ("Throughput above every other broker's, nothing lost", ahead(measured, "messages_per_s", ("saturating",), False)),
-        ("Latency at 5,000 messages/s: p99 not above the best broker's, p99.9 below 20 ms", latencies(measured)),
-        (f"WebSocket throughput at least {WEBSOCKET_SHARE} of TCP's", websocket(measured)),
-        ("Connections, subscriptions and retained messages", alone(measured)),
-        (f"100,000 subscriptions and 10,000 connections present: at most {CROWD_FACTOR} times the cost with ten of each", crowd(measured)),
+        (f"1. CPU per delivered message as a fraction of {REFERENCE}'s", fractions(measured)),
+        ("1. CPU per delivered message below every other broker's", ahead(measured, "cpu_us_per_message", ("saturating", "latency"), True)),
+        ("2. Throughput above every other broker's, nothing lost", ahead(measured, "messages_per_s", ("saturating",), False)),
+        ("3. Latency at 5,000 messages/s: p99 not above the best broker's, p99.9 below 20 ms", latencies(measured)),
+        (f"4. WebSocket throughput at least {WEBSOCKET_SHARE} of TCP's", websocket(measured)),
+        ("5. Connections, subscriptions and retained messages", alone(measured)),
+        (f"6. 100,000 subscriptions and 10,000 connections present: at most {CROWD_FACTOR} times the cost with ten of each", crowd(measured)),
     ]
 
 
