@@ -164,6 +164,10 @@ impl<L: Link> Connection<L> {
     /// Receives once.
     fn receive(&mut self, cx: &mut Context<'_>, now: Instant) -> bool {
         let before = self.input.len();
+        if before == 0 {
+            // What has been taken from the old one pins it for who knows how long; each read has one of its own.
+            self.input = BytesMut::new();
+        }
         match self.link.poll_recv(cx, &mut self.input) {
             Poll::Pending => {
                 self.peer.caught_up();

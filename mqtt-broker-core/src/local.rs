@@ -10,7 +10,7 @@ use tracing::info;
 use crate::broker::Inner;
 use crate::log::TRACE;
 use crate::notify::Notify;
-use crate::state::{ClientKey, InFlightForGroups, Received};
+use crate::state::{ClientKey, InFlightForGroups, Received, UNKNOWN};
 
 /// A client within this process. Messages wait for it in a bounded queue, as for any other client: see
 /// [`Config::outbox_messages`](crate::Config::outbox_messages). Its session ends when it is dropped.
@@ -84,7 +84,10 @@ impl LocalClient {
             info!(target: TRACE, client = self.client_id.as_str(), direction = "in", topic = message.topic.as_str(),
                 qos = message.qos as u8, retain = message.retain, size = message.payload.len(), "publishes");
         }
-        self.inner.with_state(|state| state.publish(now, self.key, message, None))
+        self.inner.with_state(|state| {
+            state.begin_buffer(UNKNOWN);
+            state.publish(now, self.key, message, None)
+        })
     }
 
     /// Subscribes and returns the QoS that is granted. Retained messages follow.

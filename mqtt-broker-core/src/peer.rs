@@ -71,6 +71,10 @@ pub(crate) struct Peer {
     base: usize,
     /// A CONNECT that is not decided yet, in bytes.
     undecided: usize,
+    /// How large the buffer is, at most, that the latest packets were in.
+    buffer: usize,
+    /// Nothing was left in it.
+    emptied: bool,
 }
 
 /// ```text
@@ -181,6 +185,8 @@ impl Peer {
             charge,
             base,
             undecided: 0,
+            buffer: 0,
+            emptied: true,
         }
     }
 
@@ -190,6 +196,14 @@ impl Peer {
         if self.steps.as_ref().is_some_and(|steps| steps.is_held()) {
             return false;
         }
+        // What was taken from the front before counts too.
+        self.buffer = input.capacity().max(if self.emptied { 0 } else { self.buffer });
+        let more = self.decode_batch(now, input, work);
+        self.emptied = input.is_empty();
+        more
+    }
+
+    fn decode_batch(&mut self, now: Instant, input: &mut BytesMut, work: &mut Vec<Work>) -> bool {
         while work.len() < BATCH && !self.is_held() {
             let before = input.len();
             let event = self.connection.poll_event(now, input);
@@ -255,6 +269,9 @@ impl Peer {
     }
 
     fn work(&mut self, now: Instant, state: &mut State, work: &mut Vec<Work>) -> Turn {
+        if !work.is_empty() {
+            state.begin_buffer(self.buffer);
+        }
         for work in work.drain(..) {
             match (work, &self.phase) {
                 (Work::Connect(connect), _) => {

@@ -3,7 +3,8 @@
 use bytes::{Buf, BufMut, BytesMut};
 
 use crate::error::{DecodeCause, DecodeError, EncodeError};
-use crate::packet::{Body, Delivery, EncodePacket, Packet, Publish, publish};
+use crate::packet::publish::{self, View};
+use crate::packet::{Body, Delivery, EncodePacket, Packet, Publish};
 use crate::strictness::{Leniency, Strictness};
 use crate::types::{PacketType, QoS, Version};
 use crate::wire::{MAX_VARINT, Reader, Varint, error, peek_varint, put_varint, varint_len};
@@ -219,6 +220,14 @@ impl Codec {
 
     /// Appends all of a PUBLISH but its payload, which the caller sends right behind it, uncopied.
     pub fn encode_publish_header(&self, publish: &Publish, out: &mut BytesMut) -> Result<(), EncodeError> {
+        self.encode_view_header(&publish.view(), out)
+    }
+
+    pub(crate) fn encode_view_header(
+        &self,
+        publish: &View<'_>,
+        out: &mut BytesMut,
+    ) -> Result<(), EncodeError> {
         publish.check(self.version)?;
         let head = publish.head_len(self.version);
         self.put_header(publish.first_byte(), head + publish.payload.len(), head, out)?;

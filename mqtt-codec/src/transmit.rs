@@ -7,7 +7,8 @@ use bytes::{Buf, Bytes, BytesMut};
 
 use crate::codec::Codec;
 use crate::error::EncodeError;
-use crate::packet::{EncodePacket, Publish};
+use crate::packet::EncodePacket;
+use crate::packet::publish::View;
 
 /// From this size on a payload is not copied behind its header but kept as a chunk of its own, in bytes.
 ///
@@ -38,6 +39,11 @@ impl Transmit {
         }
     }
 
+    /// Makes room for this many bytes of packets to come, so that it need not grow again and again.
+    pub fn reserve(&mut self, bytes: usize) {
+        self.tail.reserve(bytes);
+    }
+
     /// How many bytes the transport has taken, ever: growth shows that it takes more.
     pub(crate) fn taken(&self) -> u64 {
         self.taken
@@ -50,12 +56,12 @@ impl Transmit {
         Ok(())
     }
 
-    pub(crate) fn publish(&mut self, codec: &Codec, publish: &Publish) -> Result<(), EncodeError> {
+    pub(crate) fn publish(&mut self, codec: &Codec, publish: View<'_>) -> Result<(), EncodeError> {
         if publish.payload.len() < LARGE_PAYLOAD {
-            return self.packet(codec, publish);
+            return self.packet(codec, &publish);
         }
         let before = self.tail.len();
-        codec.encode_publish_header(publish, &mut self.tail)?;
+        codec.encode_view_header(&publish, &mut self.tail)?;
         self.len += self.tail.len() - before + publish.payload.len();
         self.chunks.push_back(self.tail.split().freeze());
         self.chunks.push_back(publish.payload.clone());
@@ -142,7 +148,7 @@ impl Buf for Transmit {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{TopicName, Version};
+    use crate::{Publish, TopicName, Version};
     use alloc::vec;
     use alloc::vec::Vec;
 
@@ -154,7 +160,7 @@ mod tests {
         let mut expected = BytesMut::new();
         for payload in ["a".into(), large.clone(), "b".into(), "c".into()] {
             let publish = Publish::new(topic.clone(), payload);
-            transmit.publish(&codec, &publish).unwrap();
+            transmit.publish(&codec, publish.view()).unwrap();
             codec.encode(&publish, &mut expected).unwrap();
         }
         (transmit, expected.to_vec(), large)

@@ -70,7 +70,9 @@ impl State {
         let share = self.budget.share().max(SMALL);
         let watermark = self.config.transmit_watermark.min(share);
         let max_bytes = self.config.max_in_flight_bytes.min(share);
-        for _ in 0..TURN {
+        let mut left = TURN;
+        while left > 0 {
+            left = self.drain_shared(now, client, connection, (left, watermark)).saturating_sub(1);
             // What a connection at its end is given would be lost.
             if connection.is_closed() || connection.transmit().remaining() >= watermark {
                 return self.drained(client, Drained::Blocked);
@@ -109,6 +111,48 @@ impl State {
             }
         }
         self.drained(client, Drained::Again)
+    }
+
+    /// Moves messages of QoS 0, as long as they come next and as they are: without a copy, or a share, of any. Returns
+    /// how many of so many are left to be moved in this turn.
+    fn drain_shared(
+        &mut self,
+        now: Instant,
+        client: ClientKey,
+        connection: &mut ServerConnection,
+        (mut left, watermark): (usize, usize),
+    ) -> usize {
+        let Some(session) = self.sessions.get_mut(client.slot) else { return left };
+        let may = session.cursors.is_empty() && session.mount_point.is_none() && self.traced.is_empty();
+        if !may || connection.is_closed() {
+            return left;
+        }
+        let has_properties = connection.version().has_properties();
+        let mut delivered = 0;
+        while left > 0
+            && let Some(queued) = session.outbox.next()
+            && queued.is_as_published(has_properties)
+            && connection.transmit().remaining() < watermark
+        {
+            if left == TURN {
+                let packets = session.outbox.bytes().min(watermark);
+                connection.transmit().reserve(packets);
+            }
+            left -= 1;
+            let lost = if queued.message.is_expired(now) {
+                Some(DropCause::Expired)
+            } else {
+                let sent = connection.publish_shared(now, &queued.message.message, queued.retain);
+                sent.is_err().then_some(DropCause::TooLarge)
+            };
+            match lost {
+                Some(cause) => self.counters.lose(&mut self.observers, &session.client_id, cause, 1),
+                None => delivered += 1,
+            }
+            session.outbox.pop();
+        }
+        self.counters.delivered += delivered;
+        left
     }
 
     fn too_large(&mut self, slot: usize, note: &Note) {

@@ -54,7 +54,7 @@ impl Session {
                 let properties = std::mem::take(&mut message.properties);
                 message.properties = properties.without_subscription_identifiers();
                 let (qos, retain) = (message.qos, message.retain);
-                let message = Arc::new(Routed::expiring(message, origin.expires));
+                let message = Arc::new(Routed::of_its_own(message.detached(), origin.expires));
                 let pending = Pending::InFlight { packet_id: id };
                 orphans.push(Orphan { message, group: origin.group, qos, retain, pending });
             }

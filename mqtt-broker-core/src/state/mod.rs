@@ -34,6 +34,7 @@ use slab::Slab;
 
 use self::group::Random;
 use self::journal::Journal;
+use self::outbox::ReadBuffer;
 use self::publish::Delivery;
 use self::retained::Retained;
 use self::router::Router;
@@ -55,6 +56,7 @@ pub(crate) use connect::Connecting;
 pub(crate) use deliver::{Drained, Received};
 pub(crate) use handover::InFlightForGroups;
 pub(crate) use journal::Clock;
+pub(crate) use publish::UNKNOWN;
 
 /// A client as its connection knows it. It names a connection, not only a session: when the session has been
 /// taken over, the key of the earlier connection is good for nothing.
@@ -79,6 +81,8 @@ pub(crate) struct State {
     next_link: u64,
     /// Numbers publications.
     sequence: u64,
+    /// What the next of them were read into.
+    buffer: ReadBuffer,
     counters: Counters,
     /// Sessions whose connections are to be woken.
     woken: Vec<usize>,
@@ -132,6 +136,7 @@ impl State {
             id_prefix,
             next_link: 0,
             sequence: 0,
+            buffer: ReadBuffer::default(),
             counters: Counters::default(),
             woken: Vec::new(),
             successors: Vec::new(),

@@ -21,10 +21,18 @@ pub(super) struct Routed {
     pub(super) message: Message,
     /// When its lifetime ends. [MQTT-3.3.2-5]
     pub(super) expires: Option<Instant>,
-    /// Whether it has memory of its own and pins no read buffer.
-    detached: bool,
+    /// What it was read into.
+    buffer: ReadBuffer,
     /// In how many queues it waits. Changed only under the lock of the state.
     places: AtomicU32,
+}
+
+/// A buffer that messages were read into, and that each of them pins.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct ReadBuffer {
+    /// What tells it from others; 0 is that of a message with memory of its own.
+    number: u64,
+    size: usize,
 }
 
 /// One message for one client.
@@ -38,7 +46,13 @@ pub(super) struct Queued {
     pub(super) group: Serial,
     /// What the store knows it by, or 0.
     pub(super) number: u64,
+    /// It is the oldest in its queue that pins its read buffer.
+    pub(super) pins: bool,
 }
+
+/// How much memory the messages in one queue may pin beyond their own, in bytes. A message that would pin more is copied,
+/// which is cheap against a client that is already behind.
+const PINNED: usize = 512 << 10;
 
 /// The identifiers of the subscriptions that a delivery is for. Most have none, and nearly all of the rest one.
 #[derive(Clone, Debug, Default)]
@@ -55,6 +69,8 @@ pub(super) struct Outbox {
     bytes: usize,
     /// No message before this one is of QoS 0.
     first_qos0: usize,
+    /// What the read buffers of those messages that have `pins` are larger than they are.
+    pinned: usize,
     budget: Arc<Budget>,
 }
 
@@ -94,25 +110,31 @@ impl Room {
 }
 
 impl Routed {
-    pub(super) fn new(message: Message, now: Instant) -> Self {
+    /// One that has just been read.
+    pub(super) fn new(message: Message, buffer: ReadBuffer, now: Instant) -> Self {
         let lifetime = message.properties.message_expiry_interval();
         let expires = lifetime.map(|seconds| now + Duration::from_secs(seconds.into()));
-        Self::expiring(message, expires)
+        Self { message, expires, buffer, places: AtomicU32::new(0) }
     }
 
-    pub(super) fn expiring(message: Message, expires: Option<Instant>) -> Self {
-        Self { message, expires, detached: false, places: AtomicU32::new(0) }
-    }
-
-    /// One that a store has kept.
-    pub(super) fn restored(message: Message, expires: Option<Instant>) -> Self {
-        Self { message, expires, detached: true, places: AtomicU32::new(0) }
+    /// One that has memory of its own.
+    pub(super) fn of_its_own(message: Message, expires: Option<Instant>) -> Self {
+        Self { message, expires, buffer: ReadBuffer::default(), places: AtomicU32::new(0) }
     }
 
     /// A copy that can be kept for long.
     pub(super) fn detached(&self) -> Self {
-        let places = AtomicU32::new(0);
-        Self { message: self.message.detached(), expires: self.expires, detached: true, places }
+        Self::of_its_own(self.message.detached(), self.expires)
+    }
+
+    /// Whether it pins no read buffer.
+    pub(super) fn is_detached(&self) -> bool {
+        self.buffer.number == 0
+    }
+
+    /// What it pins beside itself, in bytes.
+    fn pins(&self) -> usize {
+        self.buffer.size.saturating_sub(self.cost())
     }
 
     /// What it counts for in the limits, in bytes.
@@ -152,7 +174,21 @@ impl Routed {
     }
 }
 
+impl ReadBuffer {
+    /// Another one, of this size in bytes.
+    pub(super) fn next(self, size: usize) -> Self {
+        Self { number: self.number + 1, size }
+    }
+}
+
 impl Queued {
+    /// Whether it goes with QoS 0 and as it was published, but for RETAIN, to a client that is told the properties or
+    /// that is not.
+    pub(super) fn is_as_published(&self, has_properties: bool) -> bool {
+        let as_is = !has_properties || (self.ids.as_slice().is_empty() && self.message.expires.is_none());
+        as_is && self.qos == QoS::AtMostOnce
+    }
+
     /// The message as the client gets it; `None` if its lifetime is over.
     pub(super) fn into_message(self, now: Instant) -> Option<Message> {
         if self.message.is_expired(now) {
@@ -203,7 +239,7 @@ impl Ids {
 
 impl Outbox {
     pub(super) fn new(budget: Arc<Budget>) -> Self {
-        Self { queue: VecDeque::new(), bytes: 0, first_qos0: 0, budget }
+        Self { queue: VecDeque::new(), bytes: 0, first_qos0: 0, pinned: 0, budget }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -216,6 +252,47 @@ impl Outbox {
         self.queue.iter()
     }
 
+    /// What all that waits takes, in bytes, about.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Whether a message may wait here as it is. If not it must be copied, so that it pins no read buffer.
+    pub(super) fn may_pin(&self, message: &Routed) -> bool {
+        self.pinned == 0 || self.pinned + message.pins() <= PINNED || self.is_pinned(message)
+    }
+
+    /// Whether the message that came last pins the same read buffer.
+    fn is_pinned(&self, message: &Routed) -> bool {
+        self.queue.back().is_some_and(|last| last.message.buffer.number == message.buffer.number)
+    }
+
+    /// Counts what a message pins that is about to be queued.
+    fn pin(&mut self, queued: &mut Queued) {
+        queued.pins = !queued.message.is_detached() && !self.is_pinned(&queued.message);
+        if queued.pins {
+            self.pinned += queued.message.pins();
+        }
+    }
+
+    /// The same for a message that was taken from this place. Those of one read buffer stand behind each other.
+    fn unpin(&mut self, queued: &Queued, at: usize) {
+        if queued.pins {
+            self.pinned -= queued.message.pins();
+            if let Some(next) = self.queue.get_mut(at)
+                && next.message.buffer.number == queued.message.buffer.number
+            {
+                next.pins = true;
+                self.pinned += next.message.pins();
+            }
+        }
+    }
+
+    /// The message that is next.
+    pub(super) fn next(&self) -> Option<&Queued> {
+        self.queue.front()
+    }
+
     /// The QoS of the message that is next.
     pub(super) fn next_qos(&self) -> Option<QoS> {
         self.queue.front().map(|queued| queued.qos)
@@ -224,7 +301,7 @@ impl Outbox {
     /// Queues a message. `gone` is told what the store knows those by that had to go for it.
     pub(super) fn push(
         &mut self,
-        queued: Queued,
+        mut queued: Queued,
         room: Room,
         overflow: Overflow,
         mut gone: impl FnMut(u64),
@@ -251,14 +328,16 @@ impl Outbox {
         }
         self.bytes += cost;
         self.budget.wait(0, queued.message.take_place());
+        self.pin(&mut queued);
         self.queue.push_back(queued);
         if displaced > 0 { Pushed::Displaced(displaced) } else { Pushed::Queued }
     }
 
     /// Queues what a store has kept, whatever room there is.
-    pub(super) fn restore(&mut self, queued: Queued) {
+    pub(super) fn restore(&mut self, mut queued: Queued) {
         self.bytes += queued.message.cost();
         self.budget.wait(0, queued.message.take_place());
+        self.pin(&mut queued);
         self.queue.push_back(queued);
     }
 
@@ -267,6 +346,7 @@ impl Outbox {
         self.bytes -= queued.message.cost();
         self.budget.wait(queued.message.leave_place(), 0);
         self.first_qos0 = self.first_qos0.saturating_sub(1);
+        self.unpin(&queued, 0);
         if self.queue.is_empty() && self.queue.capacity() > KEPT_CAPACITY {
             // A burst is over: an idle client holds little memory.
             self.queue = VecDeque::new();
@@ -285,6 +365,7 @@ impl Outbox {
         if let Some(queued) = self.queue.remove(self.first_qos0) {
             self.bytes -= queued.message.cost();
             self.budget.wait(queued.message.leave_place(), 0);
+            self.unpin(&queued, self.first_qos0);
         }
         true
     }
@@ -296,10 +377,14 @@ impl Outbox {
 
     /// Takes out what came for groups.
     pub(super) fn take_shared(&mut self) -> impl Iterator<Item = Queued> {
-        let (shared, own): (VecDeque<_>, _) =
+        let (shared, own): (VecDeque<_>, VecDeque<_>) =
             std::mem::take(&mut self.queue).into_iter().partition(|queued| queued.group != 0);
-        self.queue = own;
         self.first_qos0 = 0;
+        self.pinned = 0;
+        for mut queued in own {
+            self.pin(&mut queued);
+            self.queue.push_back(queued);
+        }
         for queued in &shared {
             self.bytes -= queued.message.cost();
             self.budget.wait(queued.message.leave_place(), 0);
@@ -316,7 +401,7 @@ impl Outbox {
             if queued.qos == QoS::AtMostOnce && !keep_qos0 {
                 continue;
             }
-            if !queued.message.detached {
+            if !queued.message.is_detached() {
                 queued.message = Arc::new(queued.message.detached());
             }
             let (counts, number) = (queued.qos > QoS::AtMostOnce, queued.number);
@@ -351,8 +436,8 @@ mod tests {
 
     fn queued(payload: &str, qos: QoS) -> Queued {
         let message = Message::new(TopicName::try_from("t").unwrap(), payload.to_owned()).with_qos(qos);
-        let message = Arc::new(Routed::new(message, Instant::ZERO));
-        Queued { message, ids: Ids::None, qos, retain: false, group: 0, number: 0 }
+        let message = Arc::new(Routed::new(message, ReadBuffer::default().next(0), Instant::ZERO));
+        Queued { message, ids: Ids::None, qos, retain: false, group: 0, number: 0, pins: false }
     }
 
     fn payloads(mut outbox: Outbox) -> Vec<String> {
@@ -439,6 +524,7 @@ mod tests {
                     retain: false,
                     group,
                     number: 0,
+                    pins: false,
                 };
                 outbox.push(queued, room, Overflow::DropNewest, |_| {});
             }
@@ -452,6 +538,43 @@ mod tests {
         assert_eq!(budget.used(), 2 * weight + 3 * PLACE, "it has a copy of its own");
         outboxes.clear();
         assert_eq!(budget.used(), 0);
+    }
+
+    /// However many messages each of them is full of, and whichever of those go first.
+    #[test]
+    fn messages_that_wait_pin_few_read_buffers() {
+        const MOST: usize = 4;
+        let room = Room { messages: 1_000, bytes: usize::MAX, alone: usize::MAX };
+        let mut outbox = Outbox::default();
+        let pinned = |outbox: &Outbox| {
+            let mut buffers: Vec<_> = outbox.iter().map(|queued| queued.message.buffer.number).collect();
+            buffers.retain(|&number| number > 0);
+            buffers.dedup();
+            assert_eq!(outbox.pinned == 0, buffers.is_empty());
+            assert_eq!(outbox.pinned.div_ceil(PINNED / MOST), buffers.len());
+            buffers.len()
+        };
+        let mut buffer = ReadBuffer::default();
+        for number in 1..=20 {
+            buffer = buffer.next(PINNED / MOST);
+            for qos in [QoS::AtMostOnce, QoS::AtLeastOnce, QoS::AtMostOnce] {
+                let message = Message::new(TopicName::try_from("t").unwrap(), "x").with_qos(qos);
+                let fresh = Arc::new(Routed::new(message, buffer, Instant::ZERO));
+                let message = if outbox.may_pin(&fresh) { fresh } else { Arc::new(fresh.detached()) };
+                let queued =
+                    Queued { message, ids: Ids::None, qos, retain: false, group: 0, number: 0, pins: false };
+                outbox.push(queued, room, Overflow::DropOldestQos0, |_| {});
+            }
+            assert_eq!(pinned(&outbox), MOST.min(number));
+        }
+        assert_eq!(outbox.iter().filter(|queued| !queued.message.is_detached()).count(), 3 * MOST);
+        while outbox.pop_qos0() {
+            assert_eq!(pinned(&outbox), MOST, "one of QoS 1 is left of each");
+        }
+        for left in (0..20).rev() {
+            outbox.pop();
+            assert_eq!(pinned(&outbox), (left + MOST).saturating_sub(20));
+        }
     }
 
     #[test]

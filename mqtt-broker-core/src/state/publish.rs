@@ -33,9 +33,8 @@ pub(super) struct Shared {
     traced: bool,
 }
 
-/// How many messages of a connected client may pin the read buffers they came in. The copy that more of them
-/// would need is cheap against a client that is already behind.
-const PINNED: usize = 16;
+/// What the memory of a message that was not read here may be part of, in bytes.
+pub(crate) const UNKNOWN: usize = 32 << 10;
 
 impl State {
     /// Publishes a message of a client. The reason is what to acknowledge it with.
@@ -65,8 +64,14 @@ impl State {
         self.route(now, Some(client.slot), message, source, refusable)
     }
 
+    /// What is published from now on was read into a buffer of this size, in bytes, and nothing before was.
+    pub(crate) fn begin_buffer(&mut self, size: usize) {
+        self.buffer = self.buffer.next(size);
+    }
+
     /// Publishes a message of the host.
     pub(crate) fn publish_host(&mut self, now: Instant, message: Message) -> ReasonCode {
+        self.begin_buffer(UNKNOWN);
         if self.store_refuses(&message, true) {
             return ReasonCode::QuotaExceeded;
         }
@@ -83,6 +88,7 @@ impl State {
     /// The same of a session that may be gone, by the name by which the store knows the will.
     pub(super) fn publish_will_of(&mut self, now: Instant, client_id: Option<&Str>, will: Will) {
         let source = client_id.map(|client_id| Source::Will { client_id: client_id.clone() });
+        self.begin_buffer(UNKNOWN);
         self.route(now, None, Message::from(will), source, false);
     }
 
@@ -108,7 +114,7 @@ impl State {
             message.properties = properties.without_topic_alias().without_subscription_identifiers();
         }
         self.sequence += 1;
-        let routed = Routed::new(message, now);
+        let routed = Routed::new(message, self.buffer, now);
         self.find(from, &routed.message);
         if self.config.overflow == Overflow::Refuse && refusable && !self.all_have_room(&routed) {
             self.matches.clear();
@@ -233,7 +239,7 @@ impl State {
         let room = whole.within(&self.budget, sessions);
         let local = session.link.as_ref().is_some_and(|link| link.kind == LinkKind::Local);
         let blocked = session.link.as_ref().is_some_and(|link| link.status == LinkStatus::Blocked);
-        let keep = !online || local || blocked || session.outbox.len() >= PINNED;
+        let keep = !online || local || blocked || !session.outbox.may_pin(&shared.fresh);
         let message = if keep { shared.detached() } else { Arc::clone(&shared.fresh) };
         // There would have been room, had the broker more memory.
         let cost = message.cost();
@@ -252,7 +258,7 @@ impl State {
             identifiers: ids.as_slice().to_vec(),
             group: router.name_of(group).cloned(),
         });
-        let queued = Queued { message, ids, qos, retain, group, number };
+        let queued = Queued { message, ids, qos, retain, group, number, pins: false };
         let pushed = session.outbox.push(queued, room, self.config.overflow, |delivery| {
             if delivery > 0 {
                 journal.tell(|_| StoreOp::Dropped { client_id: client_id.clone(), delivery });
@@ -307,6 +313,9 @@ impl Shared {
     }
 
     fn detached(&mut self) -> Arc<Routed> {
+        if self.fresh.is_detached() {
+            return Arc::clone(&self.fresh);
+        }
         Arc::clone(self.detached.get_or_insert_with(|| Arc::new(self.fresh.detached())))
     }
 }

@@ -114,6 +114,7 @@ impl State {
             retain: record.retain,
             group: record.group.and_then(|name| self.router.serial_of(&name)).unwrap_or(0),
             number,
+            pins: false,
         }
     }
 
@@ -174,7 +175,7 @@ impl Messages {
                 Some(seconds) => left.min(Duration::from_secs(seconds.into())),
                 None => left,
             });
-            Arc::new(Routed::restored(record.message.clone(), left.map(|left| *now + left)))
+            Arc::new(Routed::of_its_own(record.message.clone(), left.map(|left| *now + left)))
         });
         Arc::clone(routed)
     }

@@ -160,7 +160,7 @@ impl Cursor {
                     // [MQTT-3.3.1-8]: RETAIN is set, whatever the subscription says.
                     let message = Arc::clone(&kept.message);
                     let ids = self.ids.clone();
-                    let queued = Queued { message, ids, qos, retain: true, group: 0, number: 0 };
+                    let queued = Queued { message, ids, qos, retain: true, group: 0, number: 0, pins: false };
                     return Ok(Found::Message(queued, kept.sequence));
                 }
             }
@@ -201,7 +201,7 @@ fn range(pattern: &str) -> (Bound<TopicName>, Bound<TopicName>) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::outbox::Room;
+    use super::super::outbox::{ReadBuffer, Room};
     use super::*;
     use mqttkit_codec::Message;
 
@@ -212,7 +212,11 @@ mod tests {
     }
 
     fn routed(topic: &str, payload: &'static str) -> Routed {
-        Routed::new(Message::new(TopicName::try_from(topic).unwrap(), payload), Instant::ZERO)
+        Routed::new(
+            Message::new(TopicName::try_from(topic).unwrap(), payload),
+            ReadBuffer::default(),
+            Instant::ZERO,
+        )
     }
 
     fn topics(retained: &mut Retained, filter: &str, up_to: u64) -> Vec<String> {

@@ -11,6 +11,7 @@ use super::common::{Core, CoreEvent};
 use super::refused::PublishError;
 use crate::error::EncodeError;
 use crate::message::Message;
+use crate::packet::publish::View;
 use crate::packet::{Delivery, PubAck, PubComp, PubRec, PubRel, Publish};
 use crate::reason::ReasonCode;
 use crate::session::InFlight;
@@ -161,6 +162,30 @@ impl Core {
         Ok(Some(id))
     }
 
+    /// Publishes a message that others have too, with QoS 0 and this RETAIN. Nothing of it is taken.
+    pub(super) fn publish_shared(
+        &mut self,
+        now: Instant,
+        message: &Message,
+        retain: bool,
+    ) -> Result<(), PublishError> {
+        self.outgoing.limits.check(QoS::AtMostOnce, retain)?;
+        if !message.properties.is_empty() {
+            self.outgoing.limits.check_alias(message)?;
+        }
+        if self.is_draining() {
+            return Err(PublishError::Draining);
+        }
+        if self.outgoing.aliases.is_some() {
+            let message = Message { retain, ..message.clone() };
+            self.send_publish(now, &message.into_publish(Delivery::AtMostOnce))?;
+        } else {
+            self.transmit.publish(&self.codec, View::at_most_once(message, retain))?;
+            self.sent_at = now;
+        }
+        Ok(())
+    }
+
     /// Sends a message that was held back.
     pub(super) fn send_held(&mut self, now: Instant, id: PacketId) {
         let Some(InFlight::Publish(publish)) = self.session.outbound.get(id) else { return };
@@ -175,21 +200,23 @@ impl Core {
     fn send_publish(&mut self, now: Instant, publish: &Publish) -> Result<(), EncodeError> {
         let aliases = self.outgoing.aliases.as_mut();
         match aliases.as_ref().map_or(Alias::None, |aliases| aliases.choose(&publish.topic)) {
-            Alias::None => self.transmit.publish(&self.codec, publish)?,
+            Alias::None => self.transmit.publish(&self.codec, publish.view())?,
             alias @ (Alias::New(number) | Alias::Known(number)) => {
                 let mut aliased = publish.clone();
                 aliased.properties = aliased.properties.with_topic_alias(number);
                 if matches!(alias, Alias::Known(_)) {
                     aliased.topic = TopicName::ALIASED;
                 }
-                match self.transmit.publish(&self.codec, &aliased) {
+                match self.transmit.publish(&self.codec, aliased.view()) {
                     Ok(()) => {
                         if let Some(aliases) = aliases {
                             aliases.used(&publish.topic, alias);
                         }
                     }
                     // The alias itself may be what makes it too large.
-                    Err(EncodeError::PacketTooLarge { .. }) => self.transmit.publish(&self.codec, publish)?,
+                    Err(EncodeError::PacketTooLarge { .. }) => {
+                        self.transmit.publish(&self.codec, publish.view())?;
+                    }
                     Err(error) => return Err(error),
                 }
             }

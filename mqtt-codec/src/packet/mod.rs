@@ -277,7 +277,7 @@ impl Body for Packet {
     #[inline]
     fn encode(&self, codec: &Codec, out: &mut BytesMut) -> Result<(), EncodeError> {
         if let Self::Publish(publish) = self {
-            return codec.encode_body(publish, out);
+            return publish.encode(codec, out);
         }
         with_body!(self, body => body.encode(codec, out))
     }

@@ -5,8 +5,10 @@ use core::ops::Range;
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 
 use super::Body;
+use crate::codec::Codec;
 use crate::error::{DecodeCause, EncodeError};
 use crate::field::Field;
+use crate::message::Message;
 use crate::property::{self, Invalid, PublishProperties};
 use crate::strictness::Leniency;
 use crate::topic::{TopicName, check_name};
@@ -90,11 +92,51 @@ impl Publish {
         }
     }
 
+    /// What is written of it.
+    #[inline]
+    pub(crate) fn view(&self) -> View<'_> {
+        let mut first_byte = ((PacketType::Publish as u8) << 4) | (self.delivery.qos().as_u8() << 1);
+        // [MQTT-3.3.1-2]: DUP is 0 with QoS 0, whatever the field says.
+        if self.dup && self.delivery != Delivery::AtMostOnce {
+            first_byte |= DUP;
+        }
+        if self.retain {
+            first_byte |= RETAIN;
+        }
+        View {
+            first_byte,
+            packet_id: self.delivery.packet_id(),
+            topic: &self.topic,
+            properties: &self.properties,
+            payload: &self.payload,
+        }
+    }
+}
+
+/// What is written of a PUBLISH, whoever has it: a message that goes to many is not copied for each of them.
+#[derive(Clone, Copy)]
+pub(crate) struct View<'a> {
+    first_byte: u8,
+    packet_id: Option<PacketId>,
+    topic: &'a TopicName,
+    properties: &'a PublishProperties,
+    pub(crate) payload: &'a Bytes,
+}
+
+impl<'a> View<'a> {
+    /// A message as QoS 0, with this RETAIN.
+    #[inline]
+    pub(crate) fn at_most_once(message: &'a Message, retain: bool) -> Self {
+        let first_byte = ((PacketType::Publish as u8) << 4) | if retain { RETAIN } else { 0 };
+        let Message { topic, properties, payload, .. } = message;
+        Self { first_byte, packet_id: None, topic, properties, payload }
+    }
+
     /// The length of the body without the payload.
     #[inline]
     pub(crate) fn head_len(&self, version: Version) -> usize {
         let mut len = self.topic.encoded_len();
-        if self.delivery != Delivery::AtMostOnce {
+        if self.packet_id.is_some() {
             len += 2;
         }
         if version.has_properties() {
@@ -107,7 +149,7 @@ impl Publish {
     #[inline]
     pub(crate) fn write_head(&self, version: Version, out: &mut BytesMut) {
         self.topic.write(out);
-        if let Some(id) = self.delivery.packet_id() {
+        if let Some(id) = self.packet_id {
             out.put_u16(id.get());
         }
         if version.has_properties() {
@@ -256,7 +298,7 @@ pub(crate) const fn check_flags(first_byte: u8) -> Result<QoS, (DecodeCause, &'s
     }
 }
 
-impl Body for Publish {
+impl Body for View<'_> {
     #[inline]
     fn check(&self, version: Version) -> Result<(), EncodeError> {
         if self.topic.is_aliased() && !(version.has_properties() && self.properties.has(0x23)) {
@@ -267,15 +309,7 @@ impl Body for Publish {
 
     #[inline]
     fn first_byte(&self) -> u8 {
-        let mut byte = ((PacketType::Publish as u8) << 4) | (self.delivery.qos().as_u8() << 1);
-        // [MQTT-3.3.1-2]: DUP is 0 with QoS 0, whatever the field says.
-        if self.dup && self.delivery != Delivery::AtMostOnce {
-            byte |= DUP;
-        }
-        if self.retain {
-            byte |= RETAIN;
-        }
-        byte
+        self.first_byte
     }
 
     #[inline]
@@ -286,6 +320,33 @@ impl Body for Publish {
     #[inline]
     fn write_body(&self, version: Version, out: &mut BytesMut) {
         self.write_head(version, out);
-        out.put_slice(&self.payload);
+        out.put_slice(self.payload);
+    }
+}
+
+impl Body for Publish {
+    #[inline]
+    fn check(&self, version: Version) -> Result<(), EncodeError> {
+        self.view().check(version)
+    }
+
+    #[inline]
+    fn first_byte(&self) -> u8 {
+        self.view().first_byte
+    }
+
+    #[inline]
+    fn body_len(&self, version: Version) -> usize {
+        self.view().body_len(version)
+    }
+
+    #[inline]
+    fn write_body(&self, version: Version, out: &mut BytesMut) {
+        self.view().write_body(version, out);
+    }
+
+    #[inline]
+    fn encode(&self, codec: &Codec, out: &mut BytesMut) -> Result<(), EncodeError> {
+        codec.encode_body(&self.view(), out)
     }
 }

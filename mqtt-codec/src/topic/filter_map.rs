@@ -1,6 +1,7 @@
 //! `FilterMap`: subscriptions by topic filter, found by topic name.
 
 mod entries;
+mod label;
 mod levels;
 mod slab;
 mod trie;

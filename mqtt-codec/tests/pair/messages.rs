@@ -28,6 +28,31 @@ fn messages_travel_both_ways_with_every_qos_and_version() {
 }
 
 #[test]
+fn a_shared_message_is_written_like_one_that_is_given_away() {
+    let pairs = VERSIONS.map(|version| (Pair::established(version), Pair::established(version)));
+    for (mut given, mut shared) in pairs.into_iter().chain([(aliasing_pair(), aliasing_pair())]) {
+        for (size, retain) in [(0, false), (10, true), (5_000, false), (5_000, true)] {
+            let properties = PublishProperties::new().with_response_topic(&topic("r"));
+            let message = Message::new(topic("some/topic"), vec![7; size])
+                .with_properties(properties)
+                .with_retain(true);
+            let plain = Message { retain, ..message.clone() };
+            assert_eq!(given.server.publish(given.now, plain), Ok(None));
+            let kept = message.with_qos(QoS::ExactlyOnce);
+            assert_eq!(shared.server.publish_shared(shared.now, &kept, retain), Ok(()));
+            let [given, shared] = [&mut given, &mut shared].map(|pair| {
+                let transmit = pair.server.transmit();
+                transmit.copy_to_bytes(transmit.remaining())
+            });
+            assert_eq!(given, shared, "{size} {retain}");
+        }
+        shared.server.handle_closed(shared.now);
+        let late = shared.server.publish_shared(shared.now, &message(0, QoS::AtMostOnce), false);
+        assert!(late.is_err());
+    }
+}
+
+#[test]
 fn subscribe_and_unsubscribe_are_answered() {
     for version in VERSIONS {
         let mut pair = Pair::established(version);

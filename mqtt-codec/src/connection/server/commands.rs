@@ -18,6 +18,21 @@ impl ServerConnection {
         self.core.publish(now, message)
     }
 
+    /// Sends a message with QoS 0, whatever its own, and with this RETAIN. It is written from where it is: nothing of it
+    /// is taken or shared, but a payload of 2 KiB or more. For a message that goes to many.
+    ///
+    /// # Errors
+    /// As those of [`publish`](Self::publish).
+    pub fn publish_shared(
+        &mut self,
+        now: Instant,
+        message: &Message,
+        retain: bool,
+    ) -> Result<(), PublishError> {
+        self.check_connected()?;
+        self.core.publish_shared(now, message, retain)
+    }
+
     /// Answers a SUBSCRIBE.
     pub fn sub_ack(&mut self, now: Instant, ack: &SubAck) -> Result<(), PublishError> {
         self.check_connected()?;

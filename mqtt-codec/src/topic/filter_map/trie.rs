@@ -1,6 +1,5 @@
 //! `Trie`: filters with wildcards as a tree of levels, walked without recursion.
 
-use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::hash::Hash;
@@ -8,6 +7,7 @@ use core::hash::Hash;
 use hashbrown::{DefaultHashBuilder, HashTable};
 
 use super::entries::Entries;
+use super::label::Label;
 use super::levels::{Level, Levels};
 use super::slab::{NONE, Slab};
 
@@ -27,7 +27,7 @@ pub(super) struct Trie<K, V> {
 #[derive(Clone, Debug)]
 struct Node {
     /// The last level of the prefix.
-    level: Box<str>,
+    level: Label,
     parent: u32,
     /// How many literal children there are.
     literals: u32,
@@ -41,7 +41,7 @@ struct Node {
 
 impl Node {
     fn new(level: &str, parent: u32) -> Self {
-        Self { level: level.into(), parent, literals: 0, plus: NONE, here: NONE, below: NONE }
+        Self { level: Label::new(level), parent, literals: 0, plus: NONE, here: NONE, below: NONE }
     }
 
     fn hash(&self, hasher: &DefaultHashBuilder) -> u64 {
@@ -181,7 +181,7 @@ impl<K: Eq + Hash, V> Trie<K, V> {
         while at != ROOT
             && let Some(node) = self.nodes.get(at)
         {
-            levels.push(&node.level);
+            levels.push(node.level.as_str());
             at = node.parent;
         }
         levels.reverse();
@@ -208,9 +208,7 @@ impl<K: Eq + Hash, V> Trie<K, V> {
 
     fn literal(&self, parent: u32, level: Level<'_>) -> Option<u32> {
         let is_child = |&number: &u32| {
-            self.nodes
-                .get(number)
-                .is_some_and(|node| node.parent == parent && node.level.as_bytes() == level.text)
+            self.nodes.get(number).is_some_and(|node| node.parent == parent && node.level.is(level.text))
         };
         self.literals.find(literal_hash(parent, level), is_child).copied()
     }
