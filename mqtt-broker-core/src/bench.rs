@@ -17,7 +17,7 @@ use crate::state::State;
 /// The state of a broker and its connections.
 pub struct Bench {
     now: Instant,
-    rules: Rules,
+    rules: Arc<Rules>,
     state: State,
     lines: Vec<Line>,
     work: Vec<Work>,
@@ -32,7 +32,7 @@ struct Line {
 impl Bench {
     /// A broker that nobody has connected to.
     pub fn new(config: Config) -> Self {
-        let rules = Rules::new(config, None);
+        let rules = Arc::new(Rules::new(config, None));
         let state = State::new(&rules, "bench".into(), 1);
         let now = Instant::new(Duration::from_secs(1));
         Self { now, rules, state, lines: Vec::new(), work: Vec::new(), bells: Vec::new() }
@@ -41,7 +41,7 @@ impl Bench {
     /// A new connection, named by a number.
     pub fn open(&mut self) -> usize {
         let info = PeerInfo::new(Scheme::Tcp, None);
-        let peer = Peer::new(self.rules.clone(), None, self.now, info, Arc::default());
+        let peer = Peer::new(Arc::clone(&self.rules), None, self.now, info, Arc::default());
         self.lines.push(Line { peer, input: BytesMut::new() });
         self.lines.len() - 1
     }

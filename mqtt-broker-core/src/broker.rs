@@ -14,7 +14,7 @@ use mqttkit_codec::{Closed, Instant, Message, ReasonCode, Str, TextError, TopicF
 use mqttkit_ws_transport::{Link, PeerInfo, Runtime, Signpost};
 
 use crate::config::Config;
-use crate::connection;
+use crate::connection::{self, Connection};
 use crate::doorman::{Ban, BanCause, BanError, Banned, Denied};
 use crate::events::{Events, NotConnected};
 use crate::house::{House, Member, Seat};
@@ -58,7 +58,7 @@ struct Kept {
 
 /// What all handles and tasks of one broker share.
 pub(crate) struct Inner {
-    rules: Rules,
+    rules: Arc<Rules>,
     runtime: Arc<dyn AnyRuntime>,
     state: Mutex<Guarded>,
     house: Arc<House>,
@@ -139,7 +139,7 @@ impl Builder {
 
     /// A broker on another runtime.
     pub fn build_with(self, runtime: impl Runtime) -> Broker {
-        let rules = Rules::new(self.config, self.policy);
+        let rules = Arc::new(Rules::new(self.config, self.policy));
         // All that is random: it keeps assigned client identifiers apart across restarts, and deals out messages of
         // shared subscriptions if they are to go by chance.
         let random = RandomState::new();
@@ -204,7 +204,8 @@ impl Broker {
             let notify = Arc::new(Notify::default());
             let member = inner.register(Arc::clone(&notify)).ok_or(ServeError::ShuttingDown)?;
             // Boxed, or this future would hold the link twice.
-            Ok(Box::pin(connection::run(inner, link, peer, notify, (seat, None), member)).await)
+            let connection = Connection::new(inner, link, peer, notify, (seat, None), member);
+            Ok(Box::pin(connection::run(connection)).await)
         }
     }
 
@@ -475,7 +476,7 @@ impl Inner {
         &self.rules.config
     }
 
-    pub(crate) fn rules(&self) -> &Rules {
+    pub(crate) fn rules(&self) -> &Arc<Rules> {
         &self.rules
     }
 
@@ -575,10 +576,23 @@ impl Inner {
     /// Does what is due without any client. Returns when to come again.
     pub(crate) fn keep(&self) -> Option<Instant> {
         let now = self.now();
+        self.house.ring_due(now);
         self.with_state(|state| state.handle_timeout(now));
-        let mut guarded = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        guarded.alarm = guarded.state.poll_timeout();
-        guarded.alarm
+        let alarm = {
+            let mut guarded = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+            guarded.alarm = guarded.state.poll_timeout();
+            guarded.alarm
+        };
+        [alarm, self.house.next_alarm()].into_iter().flatten().min()
+    }
+
+    /// Has a member of the house woken at this time or a little later. Returns by when it is to ask again.
+    pub(crate) fn set_alarm(&self, member: &Member, now: Instant, deadline: Instant) -> Instant {
+        let (until, is_next) = member.set_alarm(now, deadline);
+        if is_next {
+            self.keeper.ring(LOOK);
+        }
+        until
     }
 
     /// The first connection or listener starts the keeper: only then is a runtime certain to be there.

@@ -5,9 +5,10 @@
 //! down itself alone.
 
 use std::future::{Future, poll_fn};
+use std::mem;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::{Buf, BytesMut};
@@ -20,57 +21,63 @@ use crate::house::{Member, Seat};
 use crate::log::{Ended, Log};
 use crate::notify::{ABORT, LOOK, Notify, SHUT_DOWN};
 use crate::peer::{Asking, Peer, Turn};
-use crate::policy::Refusal;
-use crate::runtime::Timer;
+use crate::policy::{BoxFuture, Refusal};
 use crate::scratch;
 use crate::trace::Tap;
 
 /// Serves one client until its connection ends.
-///
-/// The future is what an idle client costs most: it is no `async fn`, which would hold its arguments twice.
-pub(crate) fn run<L: Link>(
-    inner: Arc<Inner>,
-    link: L,
-    info: PeerInfo,
-    notify: Arc<Notify>,
-    seats: (Seat, Option<Seat>),
-    member: Member,
-) -> impl Future<Output = Closed> + Send + use<L> {
-    inner.start_keeper();
-    let now = inner.now();
-    let rules = inner.rules().clone();
-    let peer = Peer::new(rules, inner.store_progress(), now, info, Arc::clone(&notify));
-    let mut connection = Connection {
-        inner,
-        link,
-        link_works: true,
-        peer,
-        notify,
-        input: BytesMut::new(),
-        undecoded: false,
-        turn: Turn::Idle,
-        verdict: None,
-        patience: None,
-        unflushed: false,
-        write_by: None,
-        alarm: Alarm::default(),
-        opened: None,
-        traces_seen: 0,
-        tap: None,
-    };
+#[expect(clippy::manual_async_fn, reason = "an `async fn` would hold its argument twice")]
+pub(crate) fn run<L: Link>(mut connection: Connection<L>) -> impl Future<Output = Closed> + Send + use<L> {
     async move {
         poll_fn(|cx| connection.poll(cx)).await;
-        let closed = connection.peer.closed().cloned().unwrap_or(Closed::Transport);
-        connection.log_end(&closed);
-        connection.input = BytesMut::new();
-        connection.peer.weigh(connection.inner.now(), 0);
-        Box::pin(connection.say_goodbye(&closed)).await;
-        drop((member, seats));
-        closed
+        Box::pin(connection.end()).await;
+        connection.closed().clone()
     }
 }
 
-struct Connection<L: Link> {
+/// The task of a connection that comes to a listener. What it takes is most of what an idle client costs: it is written by
+/// hand, so that it takes no more than the connection, and what the handshake and the end need is theirs alone.
+///
+/// ```text
+///   Coming ──▶ Here ──▶ Leaving ──▶ Gone
+/// ```
+#[expect(clippy::large_enum_variant, reason = "it is what the task is for")]
+pub(crate) enum Task<L: Link> {
+    /// It shakes hands. `None` comes of those that come to nothing.
+    Coming(BoxFuture<'static, Option<Connection<L>>>),
+    Here(Connection<L>),
+    Leaving(BoxFuture<'static, ()>),
+    Gone,
+}
+
+impl<L: Link + 'static> Future for Task<L> {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        loop {
+            match &mut *self {
+                Self::Coming(coming) => match ready!(coming.as_mut().poll(cx)) {
+                    Some(connection) => *self = Self::Here(connection),
+                    None => return Poll::Ready(()),
+                },
+                Self::Here(connection) => {
+                    ready!(connection.poll(cx));
+                    if let Self::Here(mut connection) = mem::replace(&mut *self, Self::Gone) {
+                        *self = Self::Leaving(Box::pin(async move { connection.end().await }));
+                    }
+                }
+                Self::Leaving(leaving) => {
+                    ready!(leaving.as_mut().poll(cx));
+                    *self = Self::Gone;
+                }
+                Self::Gone => return Poll::Ready(()),
+            }
+        }
+    }
+}
+
+/// One client, from its link to the state.
+pub(crate) struct Connection<L: Link> {
     inner: Arc<Inner>,
     link: L,
     /// The link has neither failed nor been given up.
@@ -91,19 +98,58 @@ struct Connection<L: Link> {
     unflushed: bool,
     /// When a link that takes no bytes is given up.
     write_by: Option<Instant>,
-    alarm: Alarm,
+    /// When it is woken at the latest.
+    woken_by: Option<Instant>,
     /// Since it is a client.
     opened: Option<Instant>,
     /// The switches of tracing as they were when this connection last looked.
     traces_seen: u32,
     /// Somebody traces this client, or might when it says who it is.
     tap: Option<Box<Tap>>,
+    /// Its place in the house, given back last of all.
+    member: Member,
+    _seats: (Seat, Option<Seat>),
 }
 
 /// How often one poll goes around before it lets other tasks have the thread.
 const ROUNDS: usize = 8;
 
 impl<L: Link> Connection<L> {
+    /// Of a client that has said nothing yet.
+    pub(crate) fn new(
+        inner: Arc<Inner>,
+        link: L,
+        info: PeerInfo,
+        notify: Arc<Notify>,
+        seats: (Seat, Option<Seat>),
+        member: Member,
+    ) -> Self {
+        inner.start_keeper();
+        let now = inner.now();
+        let rules = Arc::clone(inner.rules());
+        let peer = Peer::new(rules, inner.store_progress(), now, info, Arc::clone(&notify));
+        Self {
+            inner,
+            link,
+            link_works: true,
+            peer,
+            notify,
+            input: BytesMut::new(),
+            undecoded: false,
+            turn: Turn::Idle,
+            verdict: None,
+            patience: None,
+            unflushed: false,
+            write_by: None,
+            woken_by: None,
+            opened: None,
+            traces_seen: 0,
+            tap: None,
+            member,
+            _seats: seats,
+        }
+    }
+
     /// Ready when the connection is over and all that could be written is.
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         for _ in 0..ROUNDS {
@@ -138,7 +184,7 @@ impl<L: Link> Connection<L> {
             let moves = decided || received || self.has_work();
             // Who begins to listen must ask the link once, or nothing would wake this task.
             let begins = !listening && self.may_receive();
-            if !moves && !begins && self.alarm.poll(cx, &self.inner, self.deadline()).is_pending() {
+            if !moves && !begins && !self.is_due(now) {
                 self.rest();
                 return Poll::Pending;
             }
@@ -331,6 +377,18 @@ impl<L: Link> Connection<L> {
         }
     }
 
+    /// Whether something is due. If not, this task is woken when it is, or a little later.
+    ///
+    /// An alarm is set only when the last one would come too late; that it may come too early is harmless, and spares
+    /// setting one with every packet.
+    fn is_due(&mut self, now: Instant) -> bool {
+        let Some(deadline) = self.deadline() else { return false };
+        if deadline > now && self.woken_by.is_none_or(|at| deadline < at || at <= now) {
+            self.woken_by = Some(self.inner.set_alarm(&self.member, now, deadline));
+        }
+        deadline <= now
+    }
+
     fn deadline(&self) -> Option<Instant> {
         [self.peer.poll_timeout(), self.patience, self.write_by].into_iter().flatten().min()
     }
@@ -357,18 +415,32 @@ impl<L: Link> Connection<L> {
         self.peer.weigh(self.inner.now(), self.input.capacity());
     }
 
+    /// How the connection has ended.
+    fn closed(&self) -> &Closed {
+        self.peer.closed().unwrap_or(&Closed::Transport)
+    }
+
+    /// The connection is over: says so to everybody.
+    async fn end(&mut self) {
+        self.log_end(self.closed());
+        self.input = BytesMut::new();
+        self.peer.weigh(self.inner.now(), 0);
+        self.say_goodbye().await;
+    }
+
     /// Ends the link so that the client sees what was sent and that this is the end.
-    async fn say_goodbye(&mut self, closed: &Closed) {
+    async fn say_goodbye(&mut self) {
         if !self.link_works {
             return;
         }
-        self.link.set_close_reason(match closed {
+        let reason = match self.closed() {
             Closed::Local(ReasonCode::ServerShuttingDown) => CloseReason::GOING_AWAY,
             Closed::Protocol(_) => {
                 CloseReason::new(1002, "MQTT protocol error").unwrap_or(CloseReason::PROTOCOL_ERROR)
             }
             _ => CloseReason::NORMAL,
-        });
+        };
+        self.link.set_close_reason(reason);
         let mut timer =
             self.inner.runtime().sleep_until(self.inner.now() + self.inner.config().close_timeout);
         let answered = {
@@ -405,35 +477,16 @@ impl<L: Link> Drop for Connection<L> {
     }
 }
 
-/// One timer for all deadlines. It is moved only when it would ring too late; that it may ring too early is
-/// harmless, and spares moving it with every packet.
-#[derive(Default)]
-struct Alarm {
-    timer: Option<Timer>,
-    set_for: Option<Instant>,
-}
+#[cfg(all(test, feature = "tokio"))]
+mod tests {
+    use mqttkit_ws_transport::{Runtime, ServerLink, TokioRuntime};
 
-impl Alarm {
-    /// Ready when the time may have come.
-    fn poll(&mut self, cx: &mut Context<'_>, inner: &Inner, deadline: Option<Instant>) -> Poll<()> {
-        let Some(deadline) = deadline else { return Poll::Pending };
-        let timer = match &mut self.timer {
-            Some(timer) => {
-                if self.set_for.is_none_or(|set_for| deadline < set_for) {
-                    timer.reset(deadline.since_origin());
-                    self.set_for = Some(deadline);
-                }
-                timer
-            }
-            none => {
-                self.set_for = Some(deadline);
-                none.insert(inner.runtime().sleep_until(deadline))
-            }
-        };
-        if Pin::new(timer).poll(cx).is_pending() {
-            return Poll::Pending;
-        }
-        self.set_for = None;
-        Poll::Ready(())
+    use super::Connection;
+
+    /// It is most of the task of a client, and what an idle client costs most.
+    #[test]
+    fn a_connection_is_small() {
+        let size = size_of::<Connection<ServerLink<<TokioRuntime as Runtime>::Stream>>>();
+        assert!(size <= 728, "a connection is {size} bytes");
     }
 }

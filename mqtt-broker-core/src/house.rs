@@ -4,9 +4,11 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
+use mqttkit_codec::Instant;
 use slab::Slab;
 
-use crate::notify::{ABORT, Notify, SHUT_DOWN};
+use crate::alarms::Alarms;
+use crate::notify::{ABORT, Notify, SHUT_DOWN, TIME};
 
 /// Everything that runs for the broker and must be told when it shuts down.
 #[derive(Debug, Default)]
@@ -26,6 +28,7 @@ pub(crate) struct Seats {
 struct Rooms {
     closing: bool,
     members: Slab<Arc<Notify>>,
+    alarms: Alarms,
     /// Who waits until everybody has left.
     waiting: Vec<Waker>,
 }
@@ -84,6 +87,26 @@ impl House {
         Poll::Pending
     }
 
+    /// When [`ring_due`](Self::ring_due) has somebody to wake.
+    pub(crate) fn next_alarm(&self) -> Option<Instant> {
+        self.lock().alarms.next()
+    }
+
+    /// Wakes those whose time has come.
+    pub(crate) fn ring_due(&self, now: Instant) {
+        loop {
+            let due: Vec<Arc<Notify>> = {
+                let mut rooms = self.lock();
+                let Some(due) = rooms.alarms.pop(now) else { return };
+                // Who has left may have been followed by another, whom it does no harm.
+                due.into_iter().filter_map(|key| rooms.members.get(key as usize)).map(Arc::clone).collect()
+            };
+            for notify in due {
+                notify.ring(TIME);
+            }
+        }
+    }
+
     fn ring_all(&self, flag: u8) {
         let members: Vec<Arc<Notify>> = {
             let mut rooms = self.lock();
@@ -125,6 +148,17 @@ impl Seats {
     /// Connections for which there was no place.
     pub(crate) fn refused(&self) -> u64 {
         self.refused.load(Ordering::Relaxed)
+    }
+}
+
+impl Member {
+    /// Has the member woken at this time or a little later. Returns by when it is to ask again, and whether nobody is to
+    /// be woken before it.
+    pub(crate) fn set_alarm(&self, now: Instant, deadline: Instant) -> (Instant, bool) {
+        let mut rooms = self.house.lock();
+        let next = rooms.alarms.next();
+        let rings = rooms.alarms.set(now, deadline, self.key);
+        (rings.min(deadline), next.is_none_or(|next| rings < next))
     }
 }
 

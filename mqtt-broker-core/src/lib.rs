@@ -91,6 +91,7 @@
 //! - `serde`: [`Config`] from a file, with durations and sizes as people write them, which `units` reads.
 //! - `self-signed`: certificates for development, as in [`transport::tls`].
 
+mod alarms;
 #[cfg(feature = "bench")]
 #[doc(hidden)]
 pub mod bench;

@@ -9,11 +9,11 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 use std::task::Poll;
 
-use futures_util::FutureExt;
 use futures_util::task::AtomicWaker;
 use mqttkit_ws_transport::ws::WsLimits;
 use mqttkit_ws_transport::{
-    AcceptFault, AcceptOptions, Accepted, Acceptor, Listener, Runtime, Scheme, Signpost, tls::TlsConfigError,
+    AcceptFault, AcceptOptions, Accepted, Acceptor, Listener, Runtime, Scheme, ServerLink, Signpost,
+    tls::TlsConfigError,
 };
 use tracing::debug;
 
@@ -21,7 +21,7 @@ use mqttkit_codec::Instant;
 
 use crate::broker::{Inner, ServeError};
 use crate::config::Config;
-use crate::connection;
+use crate::connection::{Connection, Task};
 use crate::events::NotConnected;
 use crate::house::{Member, Seat, Seats};
 use crate::log::Log;
@@ -356,9 +356,8 @@ pub(crate) async fn accept<R: Runtime>(
                 }
                 shaking.push_back(Arc::downgrade(&leave));
                 let (inner, acceptor, name) = (Arc::clone(&inner), acceptor.clone(), Arc::clone(&door.name));
-                let hands =
-                    shake_hands(inner, runtime.clone(), acceptor, stream, address, seats, pass, leave, name);
-                Runtime::spawn(&runtime, hands);
+                let hands = shake_hands::<R>(inner, acceptor, stream, address, seats, pass, leave, name);
+                Runtime::spawn(&runtime, Task::Coming(Box::pin(hands)));
             }
             Err(error) => match AcceptFault::of(&error) {
                 AcceptFault::Shortage => {
@@ -407,11 +406,10 @@ fn make_room(shaking: &mut VecDeque<Weak<Notify>>) {
     }
 }
 
-/// The handshake of one connection, then the connection. It can be told to `leave` while it shakes hands.
+/// The handshake of one connection, which can be told to `leave`.
 #[allow(clippy::too_many_arguments, reason = "it takes over everything that the connection is")]
 async fn shake_hands<R: Runtime>(
     inner: Arc<Inner>,
-    runtime: R,
     acceptor: Acceptor<R>,
     stream: R::Stream,
     address: SocketAddr,
@@ -419,11 +417,11 @@ async fn shake_hands<R: Runtime>(
     pass: Pass,
     leave: Arc<Notify>,
     name: Arc<str>,
-) {
+) -> Option<Connection<ServerLink<R::Stream>>> {
     let notify = Arc::new(Notify::default());
-    let Some(member) = inner.register(Arc::clone(&notify)) else { return };
+    let member = inner.register(Arc::clone(&notify))?;
     let shaking = until_told(&leave, acceptor.accept(stream, Some(address)));
-    let Some(accepted) = until_told(&notify, shaking).await else { return };
+    let accepted = until_told(&notify, shaking).await?;
     drop((pass, leave));
     match accepted {
         Some(Ok(Accepted::Link(link, mut info))) => {
@@ -433,11 +431,9 @@ async fn shake_hands<R: Runtime>(
                 && let Err(error) = inner.admit(info.address)
             {
                 inner.refused(info.address, info.listener.as_deref(), error.into());
-                return;
+                return None;
             }
-            // A task of its own, without the memory that the handshake needed.
-            let served = connection::run(inner, link, info, notify, seats, member).map(drop);
-            Runtime::spawn(&runtime, served);
+            return Some(Connection::new(inner, link, info, notify, seats, member));
         }
         Some(Err(error)) => {
             inner.refused(Some(address), Some(&name), NotConnected::Handshake(Arc::new(error)));
@@ -446,6 +442,7 @@ async fn shake_hands<R: Runtime>(
         // Plain HTTP was answered.
         Some(Ok(_)) => {}
     }
+    None
 }
 
 /// What a listener without a name is called.

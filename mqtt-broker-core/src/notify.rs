@@ -20,6 +20,8 @@ pub(crate) const LOOK: u8 = 1;
 pub(crate) const SHUT_DOWN: u8 = 2;
 /// The time for goodbyes is over: end at once.
 pub(crate) const ABORT: u8 = 4;
+/// A time has come that it wanted to be woken at.
+pub(crate) const TIME: u8 = 8;
 
 impl Notify {
     /// Raises a flag and wakes the task. Not to be called under the lock of the state: a waker may poll at once.

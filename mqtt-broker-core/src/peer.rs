@@ -14,14 +14,13 @@ use std::sync::Arc;
 use bytes::{Bytes, BytesMut};
 use mqttkit_codec::{
     AckToken, Binary, Closed, ConnAck, Connect, Disconnect, Instant, Message, PacketId, PacketType,
-    ReasonCode, ServerConfig, ServerConnection, ServerEvent, Str, SubAck, Subscribe, Subscription,
-    TopicFilter, Transmit, UnsubAck, Version,
+    ReasonCode, ServerConnection, ServerEvent, Str, SubAck, Subscribe, Subscription, TopicFilter, Transmit,
+    UnsubAck, Version,
 };
 use mqttkit_ws_transport::PeerInfo;
 
 use self::meter::Meter;
 use crate::budget::{CONNECTION, Charge, SMALL};
-use crate::capabilities::Capabilities;
 use crate::doorman::Ban;
 use crate::events::NotConnected;
 use crate::notify::Notify;
@@ -37,22 +36,21 @@ pub(crate) struct Peer {
     phase: Phase,
     /// Rung when the state has something for this connection.
     notify: Arc<Notify>,
-    capabilities: Capabilities,
-    rules: Rules,
+    rules: Arc<Rules>,
     info: Arc<PeerInfo>,
     client: Option<Arc<Client>>,
     /// The client identifier in the CONNECT.
-    claimed: Option<Str>,
+    claimed: Option<Box<Str>>,
     /// The messages in flight that came for shared subscriptions.
     for_groups: InFlightForGroups,
     /// How many QoS 1 and 2 messages the client takes at a time.
-    window: usize,
+    window: u16,
     /// The enhanced authentication that goes on.
     exchange: Option<Arc<Exchange>>,
     /// The client is to answer a question of the policy.
     challenged: bool,
     /// What ends an enhanced authentication, for CONNACK.
-    last_word: Option<Bytes>,
+    last_word: Option<Box<Bytes>>,
     /// The client wants to authenticate again.
     again: Option<Box<Connect>>,
     /// It has, and the state is still to be told.
@@ -89,7 +87,7 @@ enum Phase {
     /// The policy decides, or another connection is to give the session back first.
     Deciding(Option<Box<Connect>>),
     Open(ClientKey),
-    Done(Closed),
+    Done(Box<Closed>),
 }
 
 /// Something a client wants of the state.
@@ -143,22 +141,13 @@ pub(crate) const BATCH: usize = 256;
 
 impl Peer {
     pub(crate) fn new(
-        rules: Rules,
+        rules: Arc<Rules>,
         store: Option<&Progress>,
         now: Instant,
         info: PeerInfo,
         notify: Arc<Notify>,
     ) -> Self {
-        let config = &*rules.config;
-        let mut server = ServerConfig::default();
-        server.connect_timeout = config.connect_timeout;
-        server.max_packet_size = config.max_packet_size;
-        server.max_connect_size = config.max_connect_size;
-        server.receive_maximum = config.receive_maximum;
-        server.topic_alias_maximum = config.topic_alias_maximum;
-        server.automatic_topic_aliases = config.outgoing_topic_aliases;
-        server.stepwise = store.is_some();
-        let connection = ServerConnection::new(server, now);
+        let connection = ServerConnection::new(rules.server(store.is_some()), now);
         let base = CONNECTION + weight_of(&info);
         let mut charge = Charge::new(Arc::clone(&rules.budget));
         charge.set(base, 0, base);
@@ -166,7 +155,6 @@ impl Peer {
             connection,
             phase: Phase::Opening,
             notify,
-            capabilities: Capabilities::new(config),
             rules,
             info: Arc::new(info),
             client: None,
@@ -218,7 +206,7 @@ impl Peer {
                     work.push(Work::Connect(connect));
                 }
                 ServerEvent::Publish { mut message, token, .. } => {
-                    if let Err(reason) = self.capabilities.check_publish(&message) {
+                    if let Err(reason) = self.rules.capabilities.check_publish(&message) {
                         work.push(Work::Violation(reason));
                         return false;
                     }
@@ -227,7 +215,7 @@ impl Peer {
                 }
                 ServerEvent::Subscribe(subscribe) => {
                     if self.connection.version().has_properties()
-                        && let Err(reason) = self.capabilities.check_subscribe(&subscribe)
+                        && let Err(reason) = self.rules.capabilities.check_subscribe(&subscribe)
                     {
                         work.push(Work::Violation(reason));
                         return false;
@@ -246,7 +234,7 @@ impl Peer {
                 // The connection itself has freed its place; draining fills it again.
                 ServerEvent::Acknowledged { packet_id, reason } => {
                     if !self.for_groups.is_empty() {
-                        self.for_groups.remove(&packet_id);
+                        self.for_groups.remove(packet_id);
                     }
                     self.count_in_flight();
                     if self.steps.is_some() {
@@ -327,7 +315,7 @@ impl Peer {
             self.refuse(now, &Refusal::new(ReasonCode::Banned));
             return;
         }
-        self.last_word.clone_from(&admission.authentication_data);
+        self.last_word = admission.authentication_data.clone().map(Box::new);
         let client = Client::new(&connect, admission, Arc::clone(&self.info));
         self.client = Some(Arc::new(client));
         self.claimed = None;
@@ -503,7 +491,7 @@ impl Peer {
 
     /// Who the client is; until it was allowed in, who it says it is.
     pub(crate) fn client_id(&self) -> Option<&Str> {
-        self.client.as_deref().map(Client::client_id).or(self.claimed.as_ref())
+        self.client.as_deref().map(Client::client_id).or(self.claimed.as_deref())
     }
 
     pub(crate) fn client(&self) -> Option<&Client> {
@@ -525,27 +513,35 @@ impl Peer {
     /// Gives the connection back if the policy must be asked first.
     fn on_connect(&mut self, now: Instant, state: &mut State, connect: Box<Connect>) -> Option<Box<Connect>> {
         self.phase = Phase::Deciding(None);
-        self.claimed = Some(connect.client_id.detached());
         if self.rules.doorman.is_banned(now, &connect, self.address()) {
+            self.claim(&connect);
             self.refuse(now, &Refusal::new(ReasonCode::Banned));
             return None;
         }
-        if let Err(reason) = self.capabilities.check_will(&connect) {
+        if let Err(reason) = self.rules.capabilities.check_will(&connect) {
+            self.claim(&connect);
             self.refuse(now, &Refusal::new(reason));
             return None;
         }
         // [MQTT-4.12.0-1]: without a policy no method is supported.
         if !self.begin_exchange(&connect) {
+            self.claim(&connect);
             self.refuse(now, &Refusal::new(ReasonCode::BadAuthenticationMethod));
             return None;
         }
         if self.rules.policy.is_some() {
+            self.claim(&connect);
             return Some(connect);
         }
         self.allow(now, connect, Admission::default());
         self.tell(state);
         self.enter(now, state);
         None
+    }
+
+    /// Keeps who a client says it is, of one that is not let in yet.
+    fn claim(&mut self, connect: &Connect) {
+        self.claimed = Some(Box::new(connect.client_id.detached()));
     }
 
     /// Lets a client that was allowed in have its session, as soon as that is free.
@@ -570,8 +566,8 @@ impl Peer {
                     // Whoever comes again and again could add a little each time.
                     steps.hold(op);
                 }
-                let mut connack = self.capabilities.announce(accepted.connack);
-                if let Some(data) = self.last_word.take().and_then(|data| Binary::try_from(data).ok()) {
+                let mut connack = self.rules.capabilities.announce(accepted.connack);
+                if let Some(data) = self.last_word.take().and_then(|data| Binary::try_from(*data).ok()) {
                     // The codec connection names the method, and leaves both out if there was none.
                     connack.properties = connack.properties.with_authentication_data(&data);
                 }
@@ -634,7 +630,7 @@ impl Peer {
     }
 
     fn finish(&mut self, now: Instant, state: &mut State, closed: &Closed) {
-        match mem::replace(&mut self.phase, Phase::Done(closed.clone())) {
+        match mem::replace(&mut self.phase, Phase::Done(Box::new(closed.clone()))) {
             Phase::Open(client) => {
                 let for_groups = mem::take(&mut self.for_groups);
                 let mut session = self.connection.take_session();
@@ -702,7 +698,8 @@ impl Peer {
     }
 
     fn count_in_flight(&self) {
-        self.notify.set_in_flight(self.window.saturating_sub(self.connection.send_quota()));
+        let quota = self.connection.send_quota();
+        self.notify.set_in_flight(usize::from(self.window).saturating_sub(quota));
     }
 
     fn on_subscribe(
@@ -769,7 +766,7 @@ impl Peer {
         {
             subscription.filter = filter;
         }
-        self.capabilities.check_filter(&subscription.filter)?;
+        self.rules.capabilities.check_filter(&subscription.filter)?;
         self.judge(&Action::Subscribe(&subscription), PacketType::SubAck)?;
         if let Some(mount_point) = self.mount_point() {
             subscription.filter =
@@ -807,11 +804,7 @@ impl Peer {
 
 /// What is known of a peer and kept for the length of its connection, in bytes.
 fn weight_of(info: &PeerInfo) -> usize {
-    let upgrade = info.upgrade.as_ref().map_or(0, |upgrade| {
-        let headers = upgrade.headers().iter();
-        let headers: usize = headers.map(|(name, value)| name.as_str().len() + value.len() + 64).sum();
-        headers + upgrade.path().len() + upgrade.query().map_or(0, str::len)
-    });
+    let upgrade = info.upgrade.as_ref().map_or(0, |upgrade| upgrade.memory());
     let tls = info.tls.as_ref().map_or(0, |tls| tls.client_certificates.iter().map(Vec::len).sum());
     upgrade + tls
 }

@@ -1,5 +1,7 @@
 //! `Codec`: bytes to packets and packets to bytes, a packet at a time.
 
+use alloc::boxed::Box;
+
 use bytes::{Buf, BufMut, BytesMut};
 
 use crate::error::{DecodeCause, DecodeError, EncodeError};
@@ -36,7 +38,7 @@ pub struct Codec {
     max_outgoing: u32,
     strictness: Strictness,
     /// What was forgiven since somebody asked.
-    forgiven: Option<DecodeError>,
+    forgiven: Option<Box<DecodeError>>,
 }
 
 impl Codec {
@@ -89,8 +91,8 @@ impl Codec {
 
     /// The first broken rule that was forgiven since this was last asked, if any was. It is about a packet that
     /// [`decode`](Self::decode) has given out; what else was forgiven, in this packet or in later ones, is not kept.
-    pub const fn take_forgiven(&mut self) -> Option<DecodeError> {
-        self.forgiven.take()
+    pub fn take_forgiven(&mut self) -> Option<DecodeError> {
+        self.forgiven.take().map(|error| *error)
     }
 
     /// Takes one packet from the front of `input`, or `None` while it is not complete.
@@ -130,7 +132,7 @@ impl Codec {
             if let Packet::Publish(Publish { dup, delivery: Delivery::AtMostOnce, .. }) = packet {
                 *dup = false;
             }
-            self.forgiven.get_or_insert(error);
+            self.forgiven.get_or_insert_with(|| Box::new(error));
         }
         Ok(packet)
     }

@@ -1,5 +1,6 @@
 //! `Transmit`: the bytes a connection wants to send, in order.
 
+use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use core::mem;
 
@@ -21,8 +22,9 @@ const LARGE_PAYLOAD: usize = 2048;
 /// [`advance`](Buf::advance) by what the transport took.
 #[derive(Debug, Default)]
 pub struct Transmit {
-    /// Complete chunks, none of them empty.
-    chunks: VecDeque<Bytes>,
+    /// Complete chunks, none of them empty, if there are large payloads.
+    #[expect(clippy::box_collection, reason = "most connections never have any")]
+    chunks: Option<Box<VecDeque<Bytes>>>,
     /// What comes behind them and is still being written to.
     tail: BytesMut,
     /// The total length.
@@ -63,9 +65,21 @@ impl Transmit {
         let before = self.tail.len();
         codec.encode_view_header(&publish, &mut self.tail)?;
         self.len += self.tail.len() - before + publish.payload.len();
-        self.chunks.push_back(self.tail.split().freeze());
-        self.chunks.push_back(publish.payload.clone());
+        let header = self.tail.split().freeze();
+        self.chunks.get_or_insert_default().extend([header, publish.payload.clone()]);
         Ok(())
+    }
+
+    fn chunks(&self) -> impl Iterator<Item = &Bytes> {
+        self.chunks.iter().flat_map(|chunks| chunks.iter())
+    }
+
+    fn first_chunk_mut(&mut self) -> Option<&mut Bytes> {
+        self.chunks.as_mut()?.front_mut()
+    }
+
+    fn pop_chunk(&mut self) -> Option<Bytes> {
+        self.chunks.as_mut()?.pop_front()
     }
 
     /// This many bytes are taken.
@@ -85,19 +99,19 @@ impl Buf for Transmit {
     }
 
     fn chunk(&self) -> &[u8] {
-        self.chunks.front().map_or(&self.tail, |chunk| chunk)
+        self.chunks().next().map_or(&self.tail, |chunk| chunk)
     }
 
     fn advance(&mut self, mut count: usize) {
         assert!(count <= self.len, "cannot advance past the end");
         self.count(count);
-        while let Some(chunk) = self.chunks.front_mut() {
+        while let Some(chunk) = self.first_chunk_mut() {
             if count < chunk.len() {
                 chunk.advance(count);
                 return;
             }
             count -= chunk.len();
-            self.chunks.pop_front();
+            self.pop_chunk();
         }
         self.tail.advance(count);
     }
@@ -105,7 +119,7 @@ impl Buf for Transmit {
     #[cfg(feature = "std")]
     fn chunks_vectored<'a>(&'a self, slices: &mut [std::io::IoSlice<'a>]) -> usize {
         let tail = (!self.tail.is_empty()).then_some(&*self.tail);
-        let chunks = self.chunks.iter().map(|chunk| &**chunk).chain(tail);
+        let chunks = self.chunks().map(|chunk| &**chunk).chain(tail);
         let mut filled = 0;
         for (slice, chunk) in slices.iter_mut().zip(chunks) {
             *slice = std::io::IoSlice::new(chunk);
@@ -116,10 +130,10 @@ impl Buf for Transmit {
 
     fn copy_to_bytes(&mut self, len: usize) -> Bytes {
         assert!(len <= self.len, "cannot copy past the end");
-        if let Some(chunk) = self.chunks.front_mut() {
+        if let Some(chunk) = self.first_chunk_mut() {
             if chunk.len() == len {
                 self.count(len);
-                return self.chunks.pop_front().unwrap_or_default();
+                return self.pop_chunk().unwrap_or_default();
             }
             if chunk.len() > len {
                 let taken = chunk.split_to(len);

@@ -1,7 +1,7 @@
 //! The small values every packet is made of: versions, qualities of service, packet identifiers, time.
 
 use core::fmt;
-use core::num::NonZeroU16;
+use core::num::{NonZeroU16, NonZeroU64};
 use core::ops::{Add, Sub};
 use core::time::Duration;
 
@@ -210,26 +210,47 @@ impl fmt::Display for PacketType {
 /// A point in time: how long since an origin that the caller chose once and keeps.
 ///
 /// The crate never reads a clock; whoever drives a connection tells it the time with every input.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Instant(Duration);
+///
+/// It counts nanoseconds in 64 bits, so that time ends 584 years after the origin. An `Option` of it is as small.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Instant(NonZeroU64);
 
 impl Instant {
     /// The origin.
-    pub const ZERO: Self = Self(Duration::ZERO);
+    pub const ZERO: Self = Self(NonZeroU64::MIN);
 
-    /// The point `since_origin` after the origin.
+    /// The point `since_origin` after the origin, or the end of time if that is earlier.
     pub const fn new(since_origin: Duration) -> Self {
-        Self(since_origin)
+        Self::ZERO.after(since_origin)
     }
 
     /// How long after the origin this is.
     pub const fn since_origin(self) -> Duration {
-        self.0
+        self.saturating_since(Self::ZERO)
     }
 
     /// How long after `earlier` this is; zero if it is before.
     pub const fn saturating_since(self, earlier: Self) -> Duration {
-        self.0.saturating_sub(earlier.0)
+        Duration::from_nanos(self.0.get().saturating_sub(earlier.0.get()))
+    }
+
+    const fn after(self, duration: Duration) -> Self {
+        let nanos = duration.as_nanos();
+        let nanos = if nanos > u64::MAX as u128 { u64::MAX } else { nanos as u64 };
+        Self(self.0.saturating_add(nanos))
+    }
+}
+
+impl Default for Instant {
+    /// The origin.
+    fn default() -> Self {
+        Self::ZERO
+    }
+}
+
+impl fmt::Debug for Instant {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Instant").field(&self.since_origin()).finish()
     }
 }
 
@@ -238,7 +259,7 @@ impl Add<Duration> for Instant {
 
     /// Saturates at the end of time instead of overflowing.
     fn add(self, later: Duration) -> Self {
-        Self(self.0.saturating_add(later))
+        self.after(later)
     }
 }
 

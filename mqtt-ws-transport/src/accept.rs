@@ -22,7 +22,7 @@ use crate::mirror::{self, Port};
 use crate::net::{NetLink, ServerLink};
 use crate::replay::Replay;
 use crate::rt::{Runtime, timeout};
-use crate::sniff::{SNIFF_LEN, Sniffed, sniff};
+use crate::sniff::{Sniffed, sniff};
 #[cfg(feature = "tls")]
 use crate::tls::{Announce, PresentTls};
 use crate::tls::{TlsConfigError, TlsError, TlsInfo};
@@ -274,11 +274,12 @@ impl<R: Runtime> Acceptor<R> {
         }
         let mut stream = Replay::new(stream);
         if self.options.proxy_protocol != ProxyProtocol::Off {
-            peer.behind(self.proxy_header(&mut stream, address).await?);
+            peer.behind(Box::pin(self.proxy_header(&mut stream, address)).await?);
             if !self.options.http.reads_forwarded() {
                 count(permit.as_mut(), &peer)?;
             }
         }
+        // Boxed where they are large, for the usual ones to stay small.
         let accepted = self.accept_layers(stream, peer).await?;
         Ok(match accepted {
             Accepted::Link(link, peer) => {
@@ -341,12 +342,12 @@ impl<R: Runtime> Acceptor<R> {
             }
             Layers::Ws => {
                 self.admit(&mut stream, Scheme::Ws, is_http).await?;
-                self.serve(stream, peer, NetLink::ws).await
+                Box::pin(self.serve(stream, peer, NetLink::ws)).await
             }
             #[cfg(feature = "tls")]
             Layers::Tls(config) => {
                 self.admit(&mut stream, Scheme::Tls, is_tls).await?;
-                let stream = self.encrypt(stream, config).await?;
+                let stream = Box::pin(self.encrypt(stream, config)).await?;
                 let peer = PeerInfo { tls: Some(Box::new(stream.info())), ..peer };
                 let mut stream = Replay::new(stream);
                 self.admit(&mut stream, Scheme::Tls, is_mqtt).await?;
@@ -355,13 +356,12 @@ impl<R: Runtime> Acceptor<R> {
             #[cfg(feature = "tls")]
             Layers::Wss(config) => {
                 self.admit(&mut stream, Scheme::Wss, is_tls).await?;
-                let stream = self.encrypt(stream, config).await?;
+                let stream = Box::pin(self.encrypt(stream, config)).await?;
                 let peer = PeerInfo { tls: Some(Box::new(stream.info())), ..peer };
                 let mut stream = Replay::new(stream);
                 self.admit(&mut stream, Scheme::Wss, is_http).await?;
-                self.serve(stream, peer, NetLink::wss).await
+                Box::pin(self.serve(stream, peer, NetLink::wss)).await
             }
-            // Boxed, for the future of the usual listeners to stay small.
             Layers::Any { .. } => Box::pin(self.accept_any(stream, peer)).await,
         }
     }
@@ -417,7 +417,7 @@ impl<R: Runtime> Acceptor<R> {
             return Ok(());
         }
         let port = Port { scheme: expected, signpost: &self.options.signpost };
-        let answer = mirror::answer(stream, found, port);
+        let answer = Box::pin(mirror::answer(stream, found, port));
         // The error is the same whether or not the client takes the answer.
         let _ = timeout(&self.runtime, self.options.handshake_timeout, answer).await;
         Err(AcceptError::WrongProtocol { expected, found })
@@ -425,13 +425,13 @@ impl<R: Runtime> Acceptor<R> {
 
     /// Says what the client begins with, and leaves the bytes where they were.
     async fn look<S: ByteStream>(&self, stream: &mut Replay<S>) -> Result<Sniffed, AcceptError> {
-        let mut first = Vec::with_capacity(SNIFF_LEN);
+        let mut first = Vec::new();
         let reading = async {
             loop {
                 if let Some(found) = sniff(&first) {
                     return Ok(found);
                 }
-                match head::read_some(stream, &mut first, SNIFF_LEN).await {
+                match head::read_some(stream, &mut first, FIRST_READ).await {
                     Ok(0) => return Err(AcceptError::Left { received: first.len() }),
                     Ok(_) => {}
                     Err(error) => {
@@ -472,6 +472,9 @@ impl<R: Runtime> Acceptor<R> {
         }
     }
 }
+
+/// What is read at most to see how a client begins: usually all that it begins with, which spares another read.
+const FIRST_READ: usize = 512;
 
 fn count(permit: Option<&mut Permit>, peer: &PeerInfo) -> Result<(), Crowded> {
     match (permit, peer.address) {

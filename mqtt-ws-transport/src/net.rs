@@ -18,7 +18,7 @@ use crate::tls::TlsStream;
 ///
 /// One type for all, so that nothing needs boxing. [`connect`](crate::connect()) and [`Acceptor`](crate::Acceptor)
 /// make it.
-pub struct NetLink<S>(Inner<S>, Option<Permit>);
+pub struct NetLink<S>(Inner<S>, Option<Box<Permit>>);
 
 /// What [`connect`](crate::connect()) returns on the runtime `R`.
 pub type ClientLink<R> = NetLink<<R as crate::Runtime>::Stream>;
@@ -74,7 +74,7 @@ impl<S: ByteStream> NetLink<S> {
 
     /// Keeps a place among a listener's connections as long as it lives.
     pub(crate) fn with_permit(mut self, permit: Option<Permit>) -> Self {
-        self.1 = permit;
+        self.1 = permit.map(Box::new);
         self
     }
 

@@ -11,14 +11,15 @@ use std::task::{Context, Poll};
 /// The stream `S` with bytes in front of it.
 #[derive(Debug)]
 pub(crate) struct Replay<S> {
-    first: Vec<u8>,
+    #[expect(clippy::box_collection, reason = "there is nothing of it for most of a connection's life")]
+    first: Option<Box<Vec<u8>>>,
     stream: S,
 }
 
 impl<S> Replay<S> {
     /// Nothing in front.
     pub(crate) fn new(stream: S) -> Self {
-        Self { first: Vec::new(), stream }
+        Self { first: None, stream }
     }
 
     pub(crate) fn get_ref(&self) -> &S {
@@ -27,28 +28,41 @@ impl<S> Replay<S> {
 
     /// Up to `len` of the bytes in front.
     pub(crate) fn peek(&self, len: usize) -> &[u8] {
-        &self.first[..self.first.len().min(len)]
+        let first = self.first.as_ref().map_or(&[][..], |first| first);
+        &first[..first.len().min(len)]
     }
 
     /// Puts `first` in front of all that is to come.
     pub(crate) fn unread(&mut self, mut first: Vec<u8>) {
-        first.append(&mut self.first);
-        self.first = first;
+        if let Some(behind) = &mut self.first {
+            first.append(behind);
+        }
+        self.first = (!first.is_empty()).then(|| Box::new(first));
+    }
+
+    /// Takes up to `len` of the bytes in front. `None` when there are none.
+    fn take<T>(&mut self, len: usize, give: impl FnOnce(&[u8]) -> T) -> Option<T> {
+        let first = self.first.as_mut()?;
+        let n = len.min(first.len());
+        let given = give(&first[..n]);
+        first.drain(..n);
+        if first.is_empty() {
+            self.first = None;
+        }
+        Some(given)
     }
 }
 
 impl<S: ByteStream> ByteStream for Replay<S> {
     fn poll_read(&mut self, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
-        if self.first.is_empty() {
-            return self.stream.poll_read(cx, buf);
+        let replayed = self.take(buf.len(), |first| {
+            buf[..first.len()].copy_from_slice(first);
+            first.len()
+        });
+        match replayed {
+            Some(n) => Poll::Ready(Ok(n)),
+            None => self.stream.poll_read(cx, buf),
         }
-        let n = buf.len().min(self.first.len());
-        buf[..n].copy_from_slice(&self.first[..n]);
-        self.first.drain(..n);
-        if self.first.is_empty() {
-            self.first = Vec::new();
-        }
-        Poll::Ready(Ok(n))
     }
     fn poll_read_room(
         &mut self,
@@ -56,17 +70,15 @@ impl<S: ByteStream> ByteStream for Replay<S> {
         buf: &mut BytesMut,
         limit: usize,
     ) -> Poll<io::Result<usize>> {
-        if self.first.is_empty() {
-            return self.stream.poll_read_room(cx, buf, limit);
-        }
         let room = (buf.capacity() - buf.len()).max(1);
-        let n = limit.min(room).min(self.first.len());
-        buf.extend_from_slice(&self.first[..n]);
-        self.first.drain(..n);
-        if self.first.is_empty() {
-            self.first = Vec::new();
+        let replayed = self.take(limit.min(room), |first| {
+            buf.extend_from_slice(first);
+            first.len()
+        });
+        match replayed {
+            Some(n) => Poll::Ready(Ok(n)),
+            None => self.stream.poll_read_room(cx, buf, limit),
         }
-        Poll::Ready(Ok(n))
     }
     fn poll_write(&mut self, cx: &mut Context<'_>, data: &[u8]) -> Poll<io::Result<usize>> {
         self.stream.poll_write(cx, data)
@@ -110,6 +122,6 @@ mod tests {
             got.extend_from_slice(&buf[..n]);
         }
         assert_eq!(got, b"abcdefgh");
-        assert_eq!(stream.first.capacity(), 0, "an idle connection holds nothing of it");
+        assert!(stream.first.is_none(), "an idle connection holds nothing of it");
     }
 }

@@ -13,21 +13,24 @@ use super::{Admission, Identity, Limits};
 #[derive(Clone)]
 pub struct Client {
     id: Str,
-    user_name: Option<Str>,
+    user_name: Option<Box<Str>>,
     version: Version,
-    admission: Admission,
+    /// `None` for one that was let in as everybody is.
+    admission: Option<Box<Admission>>,
     peer: Arc<PeerInfo>,
 }
 
 impl Client {
     /// The client of this CONNECT, as for a test of a policy.
     pub fn new(connect: &Connect, admission: impl Into<Admission>, peer: Arc<PeerInfo>) -> Self {
-        let admission = admission.into();
-        let id = match &admission.client_id {
-            Some(given) if !connect.client_id.is_empty() => given.clone(),
+        let mut admission = admission.into();
+        let id = match admission.client_id.take() {
+            Some(given) if !connect.client_id.is_empty() => given,
             _ => connect.client_id.detached(),
         };
-        let user_name = connect.user_name.as_ref().map(Str::detached);
+        let user_name = connect.user_name.as_ref().map(|name| Box::new(name.detached()));
+        admission.authentication_data = None;
+        let admission = (!admission.is_everybodys()).then(|| Box::new(admission));
         Self { id, user_name, version: connect.version, admission, peer }
     }
 
@@ -38,9 +41,10 @@ impl Client {
     /// It has authenticated again. Where it is mounted and what it may keep was decided when it came.
     pub(crate) fn renew(&mut self, admission: Admission) {
         let Admission { identity, data, limits, .. } = admission;
-        self.admission.identity = identity;
-        self.admission.data = data;
-        self.admission.limits.valid_for = limits.valid_for;
+        let own = self.admission.get_or_insert_default();
+        own.identity = identity;
+        own.data = data;
+        own.limits.valid_for = limits.valid_for;
     }
 
     /// The client identifier, or the one that the policy gave it instead; an assigned one if the client had none. For the will of such a client it is empty.
@@ -50,7 +54,7 @@ impl Client {
 
     /// The user name of its CONNECT. Who it really is says [`identity`](Self::identity).
     pub fn user_name(&self) -> Option<&Str> {
-        self.user_name.as_ref()
+        self.user_name.as_deref()
     }
 
     /// The version it speaks.
@@ -60,22 +64,27 @@ impl Client {
 
     /// As whom it was allowed in.
     pub fn identity(&self) -> &Identity {
-        &self.admission.identity
+        &self.admission().identity
     }
 
     /// The limits it was given.
     pub fn limits(&self) -> &Limits {
-        &self.admission.limits
+        &self.admission().limits
     }
 
     /// What is put in front of all its topics, with the `/` at its end.
     pub fn mount_point(&self) -> Option<&Str> {
-        self.admission.mount_point.as_ref()
+        self.admission().mount_point.as_ref()
     }
 
     /// What the policy wanted to remember of it, if that is a `T`.
     pub fn data<T: Any>(&self) -> Option<&T> {
-        self.admission.data.as_deref()?.downcast_ref()
+        self.admission().data.as_deref()?.downcast_ref()
+    }
+
+    fn admission(&self) -> &Admission {
+        static EVERYBODYS: Admission = Admission::EVERYBODYS;
+        self.admission.as_deref().unwrap_or(&EVERYBODYS)
     }
 
     /// Where it comes from.
@@ -90,7 +99,7 @@ impl fmt::Debug for Client {
             .field("id", &self.id)
             .field("user_name", &self.user_name)
             .field("version", &self.version)
-            .field("admission", &self.admission)
+            .field("admission", self.admission())
             .field("peer", &self.peer)
             .finish()
     }

@@ -57,7 +57,7 @@ impl Identity {
 /// How a client is allowed in: as whom, where, and within which limits.
 ///
 /// An [`Identity`] becomes one, so that most policies need not name it.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 #[non_exhaustive]
 pub struct Admission {
     pub(crate) identity: Identity,
@@ -70,6 +70,25 @@ pub struct Admission {
 }
 
 impl Admission {
+    /// Anonymous, everywhere, within the limits of the broker.
+    pub(super) const EVERYBODYS: Self = Self {
+        identity: Identity { name: None, attributes: Vec::new() },
+        limits: Limits {
+            valid_for: None,
+            session_expiry: None,
+            max_subscriptions: None,
+            outbox_messages: None,
+            outbox_bytes: None,
+            message_rate: None,
+            byte_rate: None,
+        },
+        mount_point: None,
+        client_id: None,
+        authentication_data: None,
+        data: None,
+        undecided: false,
+    };
+
     /// For this client, everywhere, within the limits of the broker.
     pub fn new(identity: Identity) -> Self {
         Self { identity, ..Self::default() }
@@ -122,6 +141,15 @@ impl Admission {
         Self { client_id: Some(client_id), ..self }
     }
 
+    /// Whether it gives nothing that not everybody has.
+    pub(super) fn is_everybodys(&self) -> bool {
+        let everybodys = Self::EVERYBODYS;
+        self.identity == everybodys.identity
+            && self.limits == everybodys.limits
+            && self.mount_point.is_none()
+            && self.data.is_none()
+    }
+
     pub(crate) fn is_undecided(&self) -> bool {
         self.undecided
     }
@@ -129,6 +157,12 @@ impl Admission {
     /// As whom.
     pub fn identity(&self) -> &Identity {
         &self.identity
+    }
+}
+
+impl Default for Admission {
+    fn default() -> Self {
+        Self::EVERYBODYS
     }
 }
 

@@ -49,7 +49,7 @@ use crate::store::{Desk, MemoryStore, Progress};
 pub(crate) struct World {
     pub(crate) now: Instant,
     pub(crate) state: State,
-    rules: Rules,
+    rules: Arc<Rules>,
     lines: Vec<Line>,
     /// Where the next connections come from.
     address: Option<IpAddr>,
@@ -120,7 +120,7 @@ impl World {
     pub(crate) fn with(change: impl FnOnce(&mut Config)) -> Self {
         let mut config = Config::default();
         change(&mut config);
-        let rules = Rules::new(config, None);
+        let rules = Arc::new(Rules::new(config, None));
         let state = State::new(&rules, "sim".into(), 1);
         // Not zero, so that a time that was never set shows.
         let now = Instant::new(Duration::from_secs(1_000));
@@ -145,7 +145,7 @@ impl World {
 
     fn open_store(&mut self, store: &MemoryStore, origin: SystemTime) {
         let (desk, snapshot) = Desk::open(Arc::new(store.clone())).unwrap();
-        self.rules = Rules::new((*self.rules.config).clone(), self.rules.policy.clone());
+        self.rules = Arc::new(Rules::new((*self.rules.config).clone(), self.rules.policy.clone()));
         self.state = State::new(&self.rules, "sim".into(), 1);
         self.state.restore(self.now, snapshot, desk.progress().clone(), Clock { origin });
         self.store = Some(Shop { store: store.clone(), desk, origin });
@@ -178,7 +178,7 @@ impl World {
     }
 
     pub(crate) fn set_policy(&mut self, policy: impl Policy) {
-        self.rules.policy = Some(Arc::new(policy));
+        Arc::make_mut(&mut self.rules).policy = Some(Arc::new(policy));
     }
 
     /// Opens a connection and sends the CONNECT.
@@ -206,7 +206,7 @@ impl World {
     fn open(&mut self, client: ClientConnection) -> Id {
         let notify = Arc::new(Notify::default());
         let info = PeerInfo::new(Scheme::Tcp, self.address.map(|address| (address, 1).into()));
-        let peer = Peer::new(self.rules.clone(), self.progress(), self.now, info, Arc::clone(&notify));
+        let peer = Peer::new(Arc::clone(&self.rules), self.progress(), self.now, info, Arc::clone(&notify));
         let (up, down) = (BytesMut::new(), BytesMut::new());
         let seen = Seen::default();
         let (blocked, again, cut, dead, stalled, mute) = (false, false, false, false, false, false);

@@ -40,7 +40,7 @@ pub(crate) struct Accepted {
     /// Which of that came for groups.
     pub(crate) for_groups: InFlightForGroups,
     /// How many QoS 1 and 2 messages the client takes at a time.
-    pub(crate) window: usize,
+    pub(crate) window: u16,
 }
 
 impl State {
@@ -56,12 +56,12 @@ impl State {
             none if none.is_empty() => self.assign_id(),
             client_id => client_id.clone(),
         };
-        if let Some(&slot) = self.by_id.get(&client_id) {
+        if let Some(slot) = self.slot_of(&client_id) {
             match self.sessions[slot].link.as_ref().map(|link| (link.kind, link.id)) {
                 // [MQTT-3.1.4-3]: the earlier connection must end, and first give back what is in flight.
                 Some((LinkKind::Network, _)) => {
                     self.kick_slot(slot, ReasonCode::SessionTakenOver.into());
-                    self.sessions[slot].successors.push(Arc::clone(notify));
+                    self.sessions[slot].successors.get_or_insert_default().push(Arc::clone(notify));
                     return Connecting::Wait;
                 }
                 Some((LinkKind::Local, link)) => {
@@ -87,18 +87,18 @@ impl State {
             }
         }
         // [MQTT-3.1.4-4]; and what was below one mount point is not for those below another.
-        if let Some(&slot) = self.by_id.get(&client_id)
+        if let Some(slot) = self.slot_of(&client_id)
             && (connect.clean_start || self.sessions[slot].mount_point.as_deref() != client.mount_point())
         {
             self.end_session(now, slot);
         }
-        let known = self.by_id.contains_key(&client_id);
+        let known = self.slot_of(&client_id).is_some();
         let new = if known { 0 } else { SESSION + 2 * client_id.len() };
         if !self.budget.may_last(new + connect.will.as_ref().map_or(0, weight_of), 0) {
             return Connecting::Refused(ReasonCode::QuotaExceeded);
         }
-        let (slot, session_present) = match self.by_id.get(&client_id) {
-            Some(&slot) => (slot, true),
+        let (slot, session_present) = match self.slot_of(&client_id) {
+            Some(slot) => (slot, true),
             None if self.sessions.len() >= self.config.max_sessions => {
                 return Connecting::Refused(ReasonCode::QuotaExceeded);
             }
@@ -121,7 +121,7 @@ impl State {
         };
         session.weigh(&self.budget);
         self.record_session(slot, None);
-        let window = usize::from(receive_maximum.get());
+        let window = receive_maximum.get();
         let connack = self.conn_ack(connect, session_present, expiry, &client_id);
         let client = ClientKey { slot, link };
         Connecting::Accepted(Box::new(Accepted { client, who, connack, in_flight, for_groups, window }))
@@ -136,7 +136,7 @@ impl State {
         notify: &Arc<Notify>,
     ) -> Result<(ClientKey, Str), ReasonCode> {
         let client_id = client_id.unwrap_or_else(|| self.assign_id());
-        if let Some(&slot) = self.by_id.get(&client_id) {
+        if let Some(slot) = self.slot_of(&client_id) {
             if self.sessions[slot].is_online() {
                 return Err(ReasonCode::ClientIdentifierNotValid);
             }
@@ -172,7 +172,7 @@ impl State {
         self.counters.clients -= 1;
         self.observers
             .emit(|| Event::Disconnected { client_id: session.client_id.clone(), cause: closed.clone() });
-        self.successors.append(&mut session.successors);
+        self.successors.extend(session.successors.take().into_iter().flat_map(|successors| *successors));
         if let Closed::Peer(disconnect) = closed {
             // [MQTT-3.14.4-3]: 0x04 is the goodbye that keeps the will.
             if disconnect.reason == ReasonCode::NORMAL_DISCONNECTION {
@@ -220,7 +220,7 @@ impl State {
     pub(super) fn end_session(&mut self, now: Instant, slot: usize) {
         let Some(mut session) = self.sessions.try_remove(slot) else { return };
         session.weighs_nothing(&self.budget);
-        self.by_id.remove(&session.client_id);
+        self.names.remove(slot, &session.client_id);
         self.timers.set(slot, session.deadline(), None);
         for filter in session.subscriptions.iter() {
             self.router.remove(filter, slot);
@@ -239,8 +239,8 @@ impl State {
     }
 
     pub(super) fn new_session(&mut self, client_id: Str) -> usize {
-        let slot = self.sessions.insert(Session::new(client_id.clone(), &self.budget));
-        self.by_id.insert(client_id, slot);
+        let slot = self.sessions.insert(Session::new(client_id, &self.budget));
+        self.names.insert(slot, &self.sessions);
         self.sessions[slot].weigh(&self.budget);
         slot
     }
@@ -289,7 +289,7 @@ impl State {
             self.next_link += 1;
             let id = format!("{}-{}", self.id_prefix, self.next_link);
             match Str::try_from(id) {
-                Ok(id) if !self.by_id.contains_key(&id) => return id,
+                Ok(id) if self.slot_of(&id).is_none() => return id,
                 // A prefix that cannot be part of an identifier: do without.
                 Err(_) => self.id_prefix = String::from("auto"),
                 Ok(_) => {}

@@ -24,7 +24,33 @@ pub(crate) struct Origin {
 
 /// The QoS 1 messages in flight that another member may get. Of QoS 2 there are none: a delivery that has begun stays
 /// with its session. [MQTT-4.8.2-4], [MQTT-4.8.2-5]
-pub(crate) type InFlightForGroups = HashMap<PacketId, Origin>;
+#[derive(Debug, Default)]
+#[expect(clippy::box_collection, reason = "most clients are in no group")]
+pub(crate) struct InFlightForGroups(Option<Box<HashMap<PacketId, Origin>>>);
+
+impl InFlightForGroups {
+    pub(crate) const fn new() -> Self {
+        Self(None)
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.as_ref().is_none_or(|map| map.is_empty())
+    }
+
+    pub(super) fn insert(&mut self, id: PacketId, origin: Origin) {
+        self.0.get_or_insert_default().insert(id, origin);
+    }
+
+    pub(super) fn get(&self, id: PacketId) -> Option<&Origin> {
+        self.0.as_ref()?.get(&id)
+    }
+
+    pub(crate) fn remove(&mut self, id: PacketId) {
+        if let Some(map) = &mut self.0 {
+            map.remove(&id);
+        }
+    }
+}
 
 /// A message whose receiver is gone.
 pub(super) struct Orphan {
@@ -43,7 +69,7 @@ impl Session {
         let mut orphans = Vec::new();
         if let Some(left) = self.left.take().filter(|left| !left.for_groups.is_empty()) {
             for (id, outgoing) in left.in_flight.export().outgoing {
-                let (Some(origin), Outgoing::Published(mut message)) = (left.for_groups.get(&id), outgoing)
+                let (Some(origin), Outgoing::Published(mut message)) = (left.for_groups.get(id), outgoing)
                 else {
                     continue;
                 };

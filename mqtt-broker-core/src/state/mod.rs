@@ -15,6 +15,7 @@ mod journal;
 mod list;
 #[cfg(test)]
 mod model;
+mod names;
 mod outbox;
 mod publish;
 mod restore;
@@ -25,7 +26,6 @@ mod subscribe;
 mod sys;
 mod timers;
 
-use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -34,6 +34,7 @@ use slab::Slab;
 
 use self::group::Random;
 use self::journal::Journal;
+use self::names::Names;
 use self::outbox::ReadBuffer;
 use self::publish::Delivery;
 use self::retained::Retained;
@@ -72,7 +73,7 @@ pub(crate) struct State {
     config: Arc<Config>,
     budget: Arc<Budget>,
     sessions: Slab<Session>,
-    by_id: HashMap<Str, usize>,
+    names: Names,
     router: Router,
     retained: Retained,
     timers: Timers,
@@ -129,7 +130,7 @@ impl State {
             config: Arc::clone(&rules.config),
             budget: Arc::clone(&rules.budget),
             sessions: Slab::new(),
-            by_id: HashMap::new(),
+            names: Names::default(),
             router: Router::default(),
             retained: Retained::new(Arc::clone(&rules.budget)),
             timers: Timers::default(),
@@ -190,7 +191,7 @@ impl State {
 
     /// Asks the connection of a client to end. Returns whether there is one.
     pub(crate) fn kick(&mut self, client_id: &Str, refusal: Refusal) -> bool {
-        let Some(&slot) = self.by_id.get(client_id) else { return false };
+        let Some(slot) = self.slot_of(client_id) else { return false };
         self.kick_slot(slot, refusal)
     }
 
@@ -314,6 +315,11 @@ impl State {
         stats.retained_refused = self.counters.retained_refused;
         (stats.store_ops, stats.store_bytes) = self.journal.behind();
         stats.store_failed = self.journal.has_failed();
+    }
+
+    /// Where the session with this name is.
+    fn slot_of(&self, client_id: &Str) -> Option<usize> {
+        self.names.get(client_id, &self.sessions)
     }
 
     fn current(&self, client: ClientKey) -> Option<&Session> {

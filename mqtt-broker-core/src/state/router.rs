@@ -28,8 +28,18 @@ pub(super) struct Router {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Target {
-    Session(usize),
-    Group(usize),
+    Session(u32),
+    Group(u32),
+}
+
+impl Target {
+    fn session(slot: usize) -> Self {
+        Self::Session(slot as u32)
+    }
+
+    fn group(index: usize) -> Self {
+        Self::Group(index as u32)
+    }
 }
 
 /// Somebody a message is for.
@@ -60,7 +70,7 @@ impl Router {
         let new = if filter.is_shared() {
             self.join(filter, slot, wish)
         } else {
-            self.filters.insert(filter.pattern(), Target::Session(slot), wish).is_none()
+            self.filters.insert(filter.pattern(), Target::session(slot), wish).is_none()
         };
         self.len += usize::from(new);
         new
@@ -71,7 +81,7 @@ impl Router {
         let removed = if filter.is_shared() {
             self.leave(filter, slot)
         } else {
-            self.filters.remove(filter.pattern(), &Target::Session(slot)).is_some()
+            self.filters.remove(filter.pattern(), &Target::session(slot)).is_some()
         };
         self.len -= usize::from(removed);
         removed
@@ -81,8 +91,8 @@ impl Router {
     pub(super) fn for_each_match(&self, topic: &str, mut found: impl FnMut(Match)) {
         self.filters.for_each_match(topic, |target, wish| {
             found(match *target {
-                Target::Session(slot) => Match::Session(slot, *wish),
-                Target::Group(group) => Match::Group(group),
+                Target::Session(slot) => Match::Session(slot as usize, *wish),
+                Target::Group(group) => Match::Group(group as usize),
             });
         });
     }
@@ -130,7 +140,7 @@ impl Router {
             let index = self.groups.insert(Group::new(serial, filter.clone()));
             self.by_name.insert(filter.clone(), index);
             self.by_serial.insert(serial, index);
-            self.filters.insert(filter.pattern(), Target::Group(index), NO_WISH);
+            self.filters.insert(filter.pattern(), Target::group(index), NO_WISH);
             index
         };
         self.groups[index].join(slot, wish)
@@ -146,7 +156,7 @@ impl Router {
             self.by_serial.remove(&group.serial);
             self.groups.remove(index);
             self.by_name.remove(filter);
-            self.filters.remove(filter.pattern(), &Target::Group(index));
+            self.filters.remove(filter.pattern(), &Target::group(index));
         }
         true
     }

@@ -14,29 +14,19 @@ use crate::topic::TopicName;
 pub(super) struct PeerAliases {
     /// Grows as far as the peer uses them, never above the maximum.
     topics: Vec<Option<TopicName>>,
-    maximum: u16,
     /// What the topics are long.
     bytes: usize,
 }
 
 impl PeerAliases {
-    pub(super) fn new(maximum: u16) -> Self {
-        Self { topics: Vec::new(), maximum, bytes: 0 }
-    }
-
     /// The memory that is taken, in bytes, about.
     pub(super) fn memory(&self) -> usize {
         self.bytes + self.topics.capacity() * size_of::<Option<TopicName>>()
     }
 
-    /// Puts the topic in the place of the alias, which means nothing beyond this connection.
-    pub(super) fn resolve(&mut self, publish: &mut Publish) -> Result<(), ProtocolError> {
-        let Some(alias) = publish.properties.topic_alias() else { return Ok(()) };
-        let (alias, maximum) = (alias.get(), self.maximum);
-        // [MQTT-3.3.2-9], [MQTT-3.3.2-11]
-        if alias > maximum {
-            return Err(ProtocolError::TopicAliasAboveMaximum { alias, maximum });
-        }
+    /// Puts the topic in the place of its alias, which means nothing beyond this connection. The alias is one that is
+    /// allowed.
+    pub(super) fn resolve(&mut self, alias: u16, publish: &mut Publish) -> Result<(), ProtocolError> {
         let index = usize::from(alias) - 1;
         if publish.topic.is_aliased() {
             let known = self.topics.get(index).and_then(Option::as_ref);
@@ -51,12 +41,6 @@ impl PeerAliases {
         }
         publish.properties.remove(0x23);
         Ok(())
-    }
-
-    /// Gives the memory back when the connection is over.
-    pub(super) fn clear(&mut self) {
-        self.topics = Vec::new();
-        self.bytes = 0;
     }
 }
 

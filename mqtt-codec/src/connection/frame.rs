@@ -168,7 +168,7 @@ macro_rules! shared_methods {
             /// [`Strictness::Lenient`] forgives.
             ///
             /// [`Strictness::Lenient`]: crate::Strictness::Lenient
-            pub const fn take_forgiven(&mut self) -> Option<DecodeError> {
+            pub fn take_forgiven(&mut self) -> Option<DecodeError> {
                 self.core.codec.take_forgiven()
             }
 

@@ -1,5 +1,7 @@
 //! Messages of the peer: delivered once, acknowledged in their order, and no more at a time than allowed.
 
+use alloc::boxed::Box;
+
 use super::acks::PendingAcks;
 use super::aliases::PeerAliases;
 use super::closed::ProtocolError;
@@ -19,7 +21,10 @@ pub(super) struct Incoming {
     open: usize,
     /// How many may be.
     receive_maximum: u16,
-    aliases: PeerAliases,
+    /// The highest alias that the peer may set.
+    topic_alias_maximum: u16,
+    /// None until it sets one.
+    aliases: Option<Box<PeerAliases>>,
     /// Whether messages are acknowledged without being asked.
     automatic_acknowledgement: bool,
 }
@@ -43,7 +48,8 @@ impl Incoming {
             recs: PendingAcks::default(),
             open: 0,
             receive_maximum,
-            aliases: PeerAliases::new(topic_alias_maximum),
+            topic_alias_maximum,
+            aliases: None,
             automatic_acknowledgement,
         }
     }
@@ -55,14 +61,25 @@ impl Incoming {
 
     /// The memory that the aliases of the peer take, in bytes, about.
     pub(super) fn alias_memory(&self) -> usize {
-        self.aliases.memory()
+        self.aliases.as_ref().map_or(0, |aliases| aliases.memory())
+    }
+
+    /// Puts the topic in the place of an alias.
+    fn resolve_alias(&mut self, publish: &mut Publish) -> Result<(), ProtocolError> {
+        let Some(alias) = publish.properties.topic_alias() else { return Ok(()) };
+        let (alias, maximum) = (alias.get(), self.topic_alias_maximum);
+        // [MQTT-3.3.2-9], [MQTT-3.3.2-11]
+        if alias > maximum {
+            return Err(ProtocolError::TopicAliasAboveMaximum { alias, maximum });
+        }
+        self.aliases.get_or_insert_default().resolve(alias, publish)
     }
 
     /// Gives memory back when the connection is over.
     pub(super) fn end_connection(&mut self) {
         self.acks = PendingAcks::default();
         self.recs = PendingAcks::default();
-        self.aliases.clear();
+        self.aliases = None;
     }
 }
 
@@ -75,7 +92,7 @@ impl Core {
         publish: &mut Publish,
     ) -> Result<Arrival, ProtocolError> {
         if !publish.properties.is_empty() {
-            self.incoming.aliases.resolve(publish)?;
+            self.incoming.resolve_alias(publish)?;
         }
         match publish.delivery {
             Delivery::AtMostOnce => Ok(Arrival::New(None)),

@@ -9,7 +9,7 @@ use crate::wire::{Varint, peek_varint};
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Progress {
     /// How much of it there is.
-    len: usize,
+    len: u32,
     partial: Option<Partial>,
 }
 
@@ -32,8 +32,9 @@ impl Progress {
 
     /// Looks at the input when no more packets can be taken from it. Returns whether it has grown.
     pub(super) fn look(&mut self, now: Instant, input: &[u8]) -> bool {
-        let has_grown = input.len() > self.len;
-        self.len = input.len();
+        let len = u32::try_from(input.len()).unwrap_or(u32::MAX);
+        let has_grown = len > self.len;
+        self.len = len;
         if has_grown {
             let since = self.partial.map_or(now, |partial| partial.since);
             self.partial = Some(Partial { since, grown_at: now, total: total(input) });

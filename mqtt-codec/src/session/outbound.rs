@@ -9,8 +9,10 @@
 //! A slab: the identifier is the index plus one, so every step takes constant time and two things in flight
 //! can never have the same identifier.
 
+use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
+use core::ops::{Deref, DerefMut};
 
 use crate::packet::Publish;
 use crate::types::{PacketId, PacketType};
@@ -43,8 +45,12 @@ struct Slot {
     entry: Option<InFlight>,
 }
 
+/// What is in flight. Most connections never have anything, and hold no table for it.
 #[derive(Debug, Default)]
-pub(crate) struct Outbound {
+pub(crate) struct Outbound(Option<Box<Table>>);
+
+#[derive(Debug)]
+pub(crate) struct Table {
     slots: Vec<Slot>,
     /// Free slots, the longest free first, so that an identifier rests before it is used again.
     free: VecDeque<u16>,
@@ -66,11 +72,29 @@ impl InFlight {
     }
 }
 
+impl Deref for Outbound {
+    type Target = Table;
+
+    fn deref(&self) -> &Table {
+        static NOTHING: Table = Table::new();
+        self.0.as_deref().unwrap_or(&NOTHING)
+    }
+}
+
+impl DerefMut for Outbound {
+    fn deref_mut(&mut self) -> &mut Table {
+        self.0.get_or_insert_with(|| Box::new(Table::new()))
+    }
+}
+
 impl Outbound {
     /// Brings back messages in the order they were first sent. Fails with an identifier that stands twice.
     pub(crate) fn restore(messages: Vec<(PacketId, InFlight)>) -> Result<Self, PacketId> {
         let len = messages.iter().map(|(id, _)| index(*id) + 1).max().unwrap_or(0);
-        let mut outbound = Self { messages: messages.len(), ..Self::default() };
+        if messages.is_empty() {
+            return Ok(Self::default());
+        }
+        let mut outbound = Table { messages: messages.len(), ..Table::new() };
         outbound.slots.resize_with(len, || Slot { order: 0, counted: false, entry: None });
         for (id, entry) in messages {
             let slot = &mut outbound.slots[index(id)];
@@ -83,7 +107,20 @@ impl Outbound {
         }
         let free = (0..u16::MAX).zip(&outbound.slots).filter(|(_, slot)| slot.entry.is_none());
         outbound.free = free.map(|(index, _)| index).collect();
-        Ok(outbound)
+        Ok(Self(Some(Box::new(outbound))))
+    }
+
+    /// Forgets what belonged to the connection that ended: requests, and the quota.
+    pub(crate) fn end_connection(&mut self) {
+        if let Some(table) = &mut self.0 {
+            table.end_connection();
+        }
+    }
+}
+
+impl Table {
+    const fn new() -> Self {
+        Self { slots: Vec::new(), free: VecDeque::new(), messages: 0, bytes: 0, next_order: 0 }
     }
 
     /// How many messages are in flight.
@@ -171,8 +208,7 @@ impl Outbound {
         Some((entry, counted))
     }
 
-    /// Forgets what belonged to the connection that ended: requests, and the quota.
-    pub(crate) fn end_connection(&mut self) {
+    fn end_connection(&mut self) {
         let requests: Vec<PacketId> = self
             .ids()
             .filter(|&(_, slot)| matches!(slot.entry, Some(InFlight::Request { .. })))

@@ -63,13 +63,13 @@ pub struct WsFrames<S> {
     /// Bytes of the stream that were read and not decoded yet.
     ahead: Bytes,
     /// A message of which a part has arrived, where whole ones are asked for.
-    assembly: Assembly,
+    assembly: Option<Box<Assembly>>,
     /// Whole frames on their way out.
     out: BytesMut,
     out_limit: usize,
     /// The latest ping not answered yet, since too much is on its way out (RFC 6455 section 5.5.3 allows to leave out
     /// the earlier ones).
-    pong: Option<Vec<u8>>,
+    pong: Option<Box<[u8]>>,
     /// The stream has taken bytes that it was not asked to flush.
     unflushed: bool,
     /// Something is on its way out that no sender waits for; receiving pushes it.
@@ -79,7 +79,8 @@ pub struct WsFrames<S> {
     sender: Option<Waker>,
     /// Found behind bytes that could be handed on: comes after them.
     error: Option<Box<LinkError>>,
-    goodbye: CloseReason,
+    /// `None` for an ordinary end.
+    goodbye: Option<Box<CloseReason>>,
     discarded: usize,
     moved: Moved,
     watch: Option<Box<Watch>>,
@@ -90,7 +91,7 @@ pub struct WsFrames<S> {
 enum State {
     Open,
     CloseSent,
-    PeerClosed(CloseReason),
+    PeerClosed(Box<CloseReason>),
     Failed,
     Shut,
 }
@@ -122,7 +123,7 @@ impl<S: ByteStream> WsFrames<S> {
             decoder: Decoder::new(!client, limits.max_frame_size, limits.max_message_size),
             encoder: Encoder::new(client),
             ahead: read.into(),
-            assembly: Assembly::default(),
+            assembly: None,
             out: BytesMut::new(),
             out_limit: limits.write_buffer_size,
             pong: None,
@@ -130,7 +131,7 @@ impl<S: ByteStream> WsFrames<S> {
             owed: false,
             sender: None,
             error: None,
-            goodbye: CloseReason::NORMAL,
+            goodbye: None,
             discarded: 0,
             moved: Moved::default(),
             watch: None,
@@ -291,20 +292,28 @@ impl<S: ByteStream> WsFrames<S> {
     /// looked at any more.
     fn decode(&mut self, input: &mut &[u8], want: Want, buf: &mut BytesMut) -> Option<Got> {
         let before = buf.len();
-        if want == Want::Bytes && !self.assembly.data.is_empty() {
-            buf.unsplit(std::mem::take(&mut self.assembly.data));
+        if want == Want::Bytes
+            && let Some(assembly) = self.assembly.take()
+        {
+            buf.unsplit(assembly.data);
         }
         loop {
-            let out = if want == Want::Bytes { &mut *buf } else { &mut self.assembly.data };
+            let out =
+                if want == Want::Bytes { &mut *buf } else { &mut self.assembly.get_or_insert_default().data };
             let event = self.decoder.decode(input, out, want == Want::Any);
-            let text = if want == Want::Any { self.assembly.check_text(&self.decoder) } else { Ok(()) };
+            let text = match &mut self.assembly {
+                Some(assembly) if want == Want::Any => assembly.check_text(&self.decoder),
+                _ => Ok(()),
+            };
             match text.and(event) {
                 Ok(None) => break,
                 Ok(Some(Event::Message(_))) if want == Want::Bytes => {}
-                Ok(Some(Event::Message(kind))) => match self.assembly.take(kind) {
-                    Some(message) => return Some(Got::Message(message)),
-                    None => self.fault(Violation::InvalidUtf8.into()),
-                },
+                Ok(Some(Event::Message(kind))) => {
+                    match self.assembly.take().unwrap_or_default().message(kind) {
+                        Some(message) => return Some(Got::Message(message)),
+                        None => self.fault(Violation::InvalidUtf8.into()),
+                    }
+                }
                 Ok(Some(Event::Ping(payload))) => self.answer(payload),
                 Ok(Some(Event::Pong)) => {}
                 Ok(Some(Event::Close(reason))) => self.peer_closed(reason),
@@ -325,7 +334,7 @@ impl<S: ByteStream> WsFrames<S> {
         }
         self.owed = true;
         if self.out.len() > self.out_limit {
-            self.pong = Some(payload);
+            self.pong = Some(payload.into());
         } else {
             self.encoder.pong(&payload, &mut self.out);
         }
@@ -339,7 +348,7 @@ impl<S: ByteStream> WsFrames<S> {
                 self.error = Some(Box::new(LinkError::ClosedByPeer(reason.clone())));
             }
         }
-        self.state = State::PeerClosed(reason);
+        self.state = State::PeerClosed(Box::new(reason));
     }
 
     fn fault(&mut self, fault: Fault) {
@@ -377,7 +386,7 @@ impl<S: ByteStream> WsFrames<S> {
                 self.error = Some(Box::new(LinkError::from_stream(error)));
             }
             _ if matches!(self.state, State::CloseSent) => {
-                self.state = State::PeerClosed(CloseReason::NO_STATUS);
+                self.state = State::PeerClosed(Box::new(CloseReason::NO_STATUS));
             }
             _ => {
                 self.state = State::Failed;
@@ -536,7 +545,8 @@ impl<S: ByteStream> Frames for WsFrames<S> {
         match self.state {
             State::Open => {
                 self.state = State::CloseSent;
-                self.encoder.close(&self.goodbye, &mut self.out);
+                let goodbye = self.goodbye.take().map_or(CloseReason::NORMAL, |reason| *reason);
+                self.encoder.close(&goodbye, &mut self.out);
                 self.poll_out_for_sender(cx)
             }
             // Half-closing the stream now could make a proxy drop the peer's answer.
@@ -559,12 +569,12 @@ impl<S: ByteStream> Frames for WsFrames<S> {
             let _ = self.poll_close(cx);
         }
         if matches!(self.state, State::CloseSent) {
-            self.state = State::PeerClosed(CloseReason::NO_STATUS);
+            self.state = State::PeerClosed(Box::new(CloseReason::NO_STATUS));
         }
         self.poll_close(cx)
     }
 
     fn set_close_reason(&mut self, reason: CloseReason) {
-        self.goodbye = reason;
+        self.goodbye = Some(Box::new(reason));
     }
 }

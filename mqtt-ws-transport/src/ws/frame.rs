@@ -244,12 +244,12 @@ fn close_reason(payload: &[u8]) -> Result<CloseReason, Fault> {
 #[derive(Debug)]
 pub(super) struct Encoder {
     /// Only a client masks.
-    masks: Option<Masks>,
+    masks: Option<Box<Masks>>,
 }
 
 impl Encoder {
     pub(super) fn new(masked: bool) -> Self {
-        Self { masks: masked.then(Masks::new) }
+        Self { masks: masked.then(|| Box::new(Masks::new())) }
     }
 
     /// Appends a whole message of the next `len` bytes of `data` to `out`.
@@ -281,7 +281,7 @@ impl Encoder {
     }
 
     fn frame(&mut self, opcode: OpCode, data: &mut dyn Buf, len: usize, out: &mut BytesMut) {
-        let mask = self.masks.as_mut().map(Masks::next);
+        let mask = self.masks.as_mut().map(|masks| masks.next());
         let header = FrameHeader { is_final: true, opcode, mask, ..FrameHeader::default() };
         out.reserve(MAX_HEADER + len);
         // Writing to memory does not fail.

@@ -54,12 +54,10 @@ impl Assembly {
     }
 
     /// The message, now that it is complete. `None` for a text that ends within a character.
-    pub(super) fn take(&mut self, kind: Kind) -> Option<WsMessage> {
-        self.checked = 0;
-        let data = std::mem::take(&mut self.data);
+    pub(super) fn message(self, kind: Kind) -> Option<WsMessage> {
         match kind {
-            Kind::Binary => Some(WsMessage::Binary(data.freeze())),
-            Kind::Text => String::from_utf8(data.into()).ok().map(WsMessage::Text),
+            Kind::Binary => Some(WsMessage::Binary(self.data.freeze())),
+            Kind::Text => String::from_utf8(self.data.into()).ok().map(WsMessage::Text),
         }
     }
 }

@@ -5,39 +5,43 @@ use super::server::{HttpRequest, HttpResponse};
 use bytes::Bytes;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::{Method, StatusCode};
+use std::fmt;
 use std::io;
+use std::sync::OnceLock;
 
 /// An accepted upgrade: the request as the client sent it, and the sub-protocol chosen.
-#[derive(Debug)]
 pub struct Upgrade {
-    request: HttpRequest,
+    /// As it was sent, which takes a fraction of the memory that it takes in parts.
+    head: Box<[u8]>,
+    /// In its parts, once somebody has looked at them.
+    request: OnceLock<Box<HttpRequest>>,
     protocol: Option<&'static str>,
 }
 
 impl Upgrade {
     /// The whole request.
     pub fn request(&self) -> &HttpRequest {
-        &self.request
+        self.request.get_or_init(|| Box::new(self.parsed()))
     }
     /// The path, as sent.
     pub fn path(&self) -> &str {
-        self.request.uri().path()
+        self.request().uri().path()
     }
     /// What follows `?`, undecoded.
     pub fn query(&self) -> Option<&str> {
-        self.request.uri().query()
+        self.request().uri().query()
     }
     /// All headers: cookies, authorization, origin, what proxies added.
     pub fn headers(&self) -> &HeaderMap {
-        self.request.headers()
+        self.request().headers()
     }
     /// The value of the first header of that name, if it is text.
     pub fn header(&self, name: &str) -> Option<&str> {
-        self.request.headers().get(name)?.to_str().ok()
+        self.headers().get(name)?.to_str().ok()
     }
     /// The value of the cookie of that name, as sent. The first one, where a browser sends several of the name.
     pub fn cookie(&self, name: &str) -> Option<&str> {
-        let lines = self.request.headers().get_all(header::COOKIE).into_iter();
+        let lines = self.headers().get_all(header::COOKIE).into_iter();
         let pairs = lines.filter_map(|line| line.to_str().ok()).flat_map(|line| line.split(';'));
         pairs.filter_map(|pair| pair.trim().split_once('=')).find(|(key, _)| *key == name).map(
             |(_, value)| value.strip_prefix('"').and_then(|value| value.strip_suffix('"')).unwrap_or(value),
@@ -53,15 +57,41 @@ impl Upgrade {
     }
     /// The request, to change: an authenticator leaves what it found out in its extensions.
     pub fn request_mut(&mut self) -> &mut HttpRequest {
-        &mut self.request
+        if self.request.get().is_none() {
+            self.request = OnceLock::from(Box::new(self.parsed()));
+        }
+        self.request.get_mut().unwrap_or_else(|| unreachable!("it was set"))
     }
     /// The chosen sub-protocol: `mqtt` or `mqttv3.1`. `None` only where none is required and none was offered.
     pub fn protocol(&self) -> Option<&'static str> {
         self.protocol
     }
 
-    pub(super) fn new(request: HttpRequest, protocol: Option<&'static str>) -> Self {
-        Self { request, protocol }
+    /// The memory that it takes, in bytes, about. Once somebody has looked at the request that is more.
+    pub fn memory(&self) -> usize {
+        let parts = self.request.get().map_or(0, |request| {
+            let headers = request.headers().iter();
+            size_of::<HttpRequest>()
+                + headers.map(|(name, value)| name.as_str().len() + value.len() + 128).sum::<usize>()
+        });
+        size_of::<Self>() + self.head.len() + parts
+    }
+
+    fn parsed(&self) -> HttpRequest {
+        // It was parsed before, or it would not be here.
+        parse(&self.head, self.head.len()).unwrap_or_default()
+    }
+
+    /// Of a request whose `head` was parsed, and found to ask for an upgrade.
+    pub(super) fn new(head: Vec<u8>, protocol: Option<&'static str>) -> Self {
+        Self { head: head.into(), request: OnceLock::new(), protocol }
+    }
+}
+
+impl fmt::Debug for Upgrade {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut upgrade = f.debug_struct("Upgrade");
+        upgrade.field("request", self.request()).field("protocol", &self.protocol).finish_non_exhaustive()
     }
 }
 

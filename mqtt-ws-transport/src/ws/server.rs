@@ -122,11 +122,11 @@ impl ServerHandshake {
         let end = runtime.now().saturating_add(deadline);
         let reading = timeout(runtime, deadline, self.read_request(&mut stream)).await;
         let (outcome, url, head_only) = match reading.unwrap_or(Err(UpgradeError::TimedOut)) {
-            Ok((request, rest)) => {
+            Ok((request, Head { bytes, rest })) => {
                 let (url, head_only) = (self.url(Some(&request)), request.method() == Method::HEAD);
                 let left = end.saturating_sub(runtime.now());
                 (
-                    self.judge(runtime, left, request, peer).await.map(|verdict| (verdict, rest)),
+                    self.judge(runtime, left, request, bytes, peer).await.map(|verdict| (verdict, rest)),
                     url,
                     head_only,
                 )
@@ -167,6 +167,7 @@ impl ServerHandshake {
         runtime: &R,
         left: Duration,
         request: HttpRequest,
+        head: Vec<u8>,
         mut peer: PeerInfo,
     ) -> Result<Judged, UpgradeError> {
         let (protocol, answer) = match self.decide(&request)? {
@@ -176,7 +177,7 @@ impl ServerHandshake {
         if let Some(forwarding) = &self.forwarding {
             peer.behind(forwarding.client(request.headers(), peer.address));
         }
-        peer.upgrade = Some(Box::new(Upgrade::new(request, protocol)));
+        peer.upgrade = Some(Box::new(Upgrade::new(head, protocol)));
         let Some(authenticator) = &self.authenticator else {
             return Ok(Judged::Upgrade { answer, peer: Box::new(peer) });
         };
@@ -187,17 +188,14 @@ impl ServerHandshake {
         }
     }
 
-    async fn read_request<S: ByteStream>(
-        &self,
-        stream: &mut S,
-    ) -> Result<(HttpRequest, Vec<u8>), UpgradeError> {
+    async fn read_request<S: ByteStream>(&self, stream: &mut S) -> Result<(HttpRequest, Head), UpgradeError> {
         // Every method is a word of capitals; TLS begins with 0x16 and MQTT with 0x10.
         fn plausible(bytes: &[u8]) -> bool {
             bytes.first().is_none_or(|b| b.is_ascii_uppercase() || matches!(b, b'\r' | b'\n'))
         }
         let limit = self.max_head_size;
         match head::read(stream, limit, plausible).await {
-            Ok(Head { bytes, rest }) => Ok((request::parse(&bytes, limit)?, rest)),
+            Ok(head) => Ok((request::parse(&head.bytes, limit)?, head)),
             Err(HeadError::Io(error)) => Err(UpgradeError::Io(error)),
             Err(HeadError::Ended(received)) => Err(UpgradeError::Ended { received: received.len() }),
             Err(HeadError::TooLarge) => Err(UpgradeError::HeadTooLarge { limit }),

@@ -7,6 +7,7 @@ mod event;
 mod receive;
 mod stepwise;
 
+use alloc::sync::Arc;
 use core::time::Duration;
 
 use bytes::{Buf, BytesMut};
@@ -83,15 +84,16 @@ enum Phase {
 /// after it has begun. So [`max_packet_size`](ServerConfig::max_packet_size) bounds it as well.
 #[derive(Debug)]
 pub struct ServerConnection {
-    config: ServerConfig,
+    config: Arc<ServerConfig>,
     core: Core,
     phase: Phase,
     client: Client,
 }
 
 impl ServerConnection {
-    /// A connection on which nothing has arrived yet.
-    pub fn new(config: ServerConfig, now: Instant) -> Self {
+    /// A connection on which nothing has arrived yet. Connections may share their configuration.
+    pub fn new(config: impl Into<Arc<ServerConfig>>, now: Instant) -> Self {
+        let config = config.into();
         // The version is a guess until CONNECT says it.
         let mut codec = Codec::new(Version::V311);
         codec.set_max_incoming(config.max_packet_size.min(config.max_connect_size));
@@ -259,6 +261,6 @@ mod tests {
     #[test]
     fn a_connection_is_small() {
         let size = size_of::<ServerConnection>();
-        assert!(size <= 608, "a ServerConnection is {size} bytes");
+        assert!(size <= 320, "a ServerConnection is {size} bytes");
     }
 }
