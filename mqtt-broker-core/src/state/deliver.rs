@@ -122,36 +122,44 @@ impl State {
         connection: &mut ServerConnection,
         (mut left, watermark): (usize, usize),
     ) -> usize {
-        let Some(session) = self.sessions.get_mut(client.slot) else { return left };
-        let may = session.cursors.is_empty() && session.mount_point.is_none() && self.traced.is_empty();
-        if !may || connection.is_closed() {
+        let Self { sessions, counters, observers, retained, traced, .. } = self;
+        let Some(session) = sessions.get_mut(client.slot) else { return left };
+        if session.mount_point.is_some() || !traced.is_empty() || connection.is_closed() {
             return left;
         }
         let has_properties = connection.version().has_properties();
-        let mut delivered = 0;
+        let mut send = |connection: &mut ServerConnection, message: &Message, retain| match connection
+            .publish_shared(now, message, retain)
+        {
+            Ok(()) => counters.delivered += 1,
+            Err(_) => counters.lose(observers, &session.client_id, DropCause::TooLarge, 1),
+        };
+        if let Some(cursor) = session.cursors.front_mut() {
+            return cursor.give(now, retained, has_properties, left, |message| {
+                let has_room = connection.transmit().remaining() < watermark;
+                if has_room {
+                    // [MQTT-3.3.1-8]
+                    send(connection, message, true);
+                }
+                has_room
+            });
+        }
+        if let Some(queued) = session.outbox.next()
+            && queued.is_as_published(has_properties)
+            && left == TURN
+        {
+            connection.transmit().reserve(session.outbox.bytes().min(watermark));
+        }
         while left > 0
             && let Some(queued) = session.outbox.next()
             && queued.is_as_published(has_properties)
+            && !queued.message.is_expired(now)
             && connection.transmit().remaining() < watermark
         {
-            if left == TURN {
-                let packets = session.outbox.bytes().min(watermark);
-                connection.transmit().reserve(packets);
-            }
-            left -= 1;
-            let lost = if queued.message.is_expired(now) {
-                Some(DropCause::Expired)
-            } else {
-                let sent = connection.publish_shared(now, &queued.message.message, queued.retain);
-                sent.is_err().then_some(DropCause::TooLarge)
-            };
-            match lost {
-                Some(cause) => self.counters.lose(&mut self.observers, &session.client_id, cause, 1),
-                None => delivered += 1,
-            }
+            send(connection, &queued.message.message, queued.retain);
             session.outbox.pop();
+            left -= 1;
         }
-        self.counters.delivered += delivered;
         left
     }
 

@@ -174,6 +174,12 @@ impl Routed {
     }
 }
 
+/// Whether a message goes with QoS 0 and as it was published, to a client that is told properties or is not.
+pub(super) fn goes_as_published(qos: QoS, ids: &Ids, message: &Routed, has_properties: bool) -> bool {
+    let as_is = !has_properties || (ids.as_slice().is_empty() && message.expires.is_none());
+    as_is && qos == QoS::AtMostOnce
+}
+
 impl ReadBuffer {
     /// Another one, of this size in bytes.
     pub(super) fn next(self, size: usize) -> Self {
@@ -182,11 +188,9 @@ impl ReadBuffer {
 }
 
 impl Queued {
-    /// Whether it goes with QoS 0 and as it was published, but for RETAIN, to a client that is told the properties or
-    /// that is not.
+    /// Whether it can be written from where it is, but for RETAIN.
     pub(super) fn is_as_published(&self, has_properties: bool) -> bool {
-        let as_is = !has_properties || (self.ids.as_slice().is_empty() && self.message.expires.is_none());
-        as_is && self.qos == QoS::AtMostOnce
+        goes_as_published(self.qos, &self.ids, &self.message, has_properties)
     }
 
     /// The message as the client gets it; `None` if its lifetime is over.

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::sync::Arc;
 
-use mqttkit_codec::{Instant, QoS, TopicFilter, TopicName, matches};
+use mqttkit_codec::{Instant, Message, QoS, TopicFilter, TopicName, matches};
 
-use super::outbox::{Ids, Queued, Routed};
+use super::outbox::{Ids, Queued, Routed, goes_as_published};
 use crate::budget::{Budget, RETAINED};
 
 /// The last retained message of each topic, in the order of the topics.
@@ -147,7 +147,7 @@ impl Cursor {
         let mut last = None;
         for (topic, kept) in retained.by_topic.range((self.from.clone(), self.to.clone())) {
             looked += 1;
-            if kept.sequence <= self.up_to && matches(self.filter.pattern(), topic.as_str()) {
+            if self.wants(topic, kept) {
                 if kept.message.is_expired(now) {
                     expired = Some(topic.clone());
                 } else {
@@ -177,6 +177,44 @@ impl Cursor {
         }
         Ok(Found::Again)
     }
+
+    /// Passes to `give` what comes next, as long as it goes with QoS 0 and as it was published to a client that is told
+    /// properties or is not, and `give` has not had enough. Looks at no more than `left` topics; returns how many are
+    /// left. Whatever else comes next is for [`next`](Self::next).
+    pub(super) fn give(
+        &mut self,
+        now: Instant,
+        retained: &Retained,
+        has_properties: bool,
+        mut left: usize,
+        mut give: impl FnMut(&Message) -> bool,
+    ) -> usize {
+        let mut last = None;
+        for (topic, kept) in retained.by_topic.range((self.from.clone(), self.to.clone())) {
+            if left == 0 {
+                break;
+            }
+            if self.wants(topic, kept) {
+                let routed = &*kept.message;
+                let qos = routed.message.qos.min(self.qos);
+                let as_is = goes_as_published(qos, &self.ids, routed, has_properties);
+                if !as_is || routed.is_expired(now) || !give(&routed.message) {
+                    break;
+                }
+            }
+            left -= 1;
+            last = Some(topic);
+        }
+        if let Some(last) = last {
+            self.from = Bound::Excluded(last.clone());
+        }
+        left
+    }
+
+    /// Whether it was retained when the subscription was made, and the filter matches.
+    fn wants(&self, topic: &TopicName, kept: &Kept) -> bool {
+        kept.sequence <= self.up_to && matches(self.filter.pattern(), topic.as_str())
+    }
 }
 
 /// The topics among which those are that a filter matches.
@@ -203,7 +241,6 @@ fn range(pattern: &str) -> (Bound<TopicName>, Bound<TopicName>) {
 mod tests {
     use super::super::outbox::{ReadBuffer, Room};
     use super::*;
-    use mqttkit_codec::Message;
 
     const ROOM: Room = Room { messages: 100, bytes: 10_000, alone: 0 };
 
@@ -259,6 +296,50 @@ mod tests {
             expected.sort_unstable();
             assert_eq!(topics(&mut retained, filter, 1), expected, "{filter}");
         }
+    }
+
+    #[test]
+    fn a_cursor_gives_many_at_once_and_stops_before_what_must_be_looked_at() {
+        let mut retained = retained();
+        for topic in ["a", "b", "c", "x", "d", "e"] {
+            retained.store(&routed(topic, topic), 1, ROOM);
+        }
+        let mut certain = routed("c", "c");
+        certain.message.qos = QoS::AtLeastOnce;
+        retained.store(&certain, 1, ROOM);
+        retained.store(&routed("d", "new"), 2, ROOM);
+        let filter = TopicFilter::try_from("+").unwrap();
+        let mut cursor = Cursor::new(filter, 1, QoS::AtLeastOnce, Ids::None);
+        let mut given = Vec::new();
+        let mut give = |cursor: &mut Cursor, left: usize, count: usize| {
+            let before = given.len();
+            let left = cursor.give(Instant::ZERO, &retained, true, left, |message| {
+                let more = given.len() < before + count;
+                if more {
+                    given.push(message.payload.clone());
+                }
+                more
+            });
+            (given.len() - before, left)
+        };
+        assert_eq!(give(&mut cursor, 10, 1), (1, 9));
+        assert_eq!(give(&mut cursor, 10, 9), (1, 9), "the next is of QoS 1");
+        assert_eq!(give(&mut cursor, 10, 9), (0, 10));
+        let Ok(Found::Message(queued, 1)) = cursor.next(Instant::ZERO, &mut retained, false) else {
+            panic!()
+        };
+        assert_eq!(queued.message.message.topic.as_str(), "c");
+        let mut rest = Vec::new();
+        for expected in [0, 7] {
+            let left =
+                cursor.give(Instant::ZERO, &retained, true, if expected == 0 { 1 } else { 9 }, |message| {
+                    rest.push(message.payload.clone());
+                    true
+                });
+            assert_eq!(left, expected, "one that is newer was passed over, then the rest");
+        }
+        assert_eq!(rest, ["e", "x"]);
+        assert!(matches!(cursor.next(Instant::ZERO, &mut retained, false), Ok(Found::End)));
     }
 
     #[test]
