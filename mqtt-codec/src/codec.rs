@@ -95,6 +95,23 @@ impl Codec {
         self.forgiven.take().map(|error| *error)
     }
 
+    /// The length of the packet at the front of `input`, in bytes with its fixed header, as soon as that can be told: for
+    /// whoever makes room for the rest of it. It is what the peer says, at most [`MAX_PACKET_SIZE`], and is held against no
+    /// limit. `None` also if it is not a length at all, which [`decode`](Self::decode) will find.
+    ///
+    /// ```
+    /// use mqttkit_codec::Codec;
+    ///
+    /// assert_eq!(Codec::peek_len(b"\x30\x80"), None, "not all of the length is there");
+    /// assert_eq!(Codec::peek_len(b"\x30\x80\x80\x04\0"), Some(65_536 + 4));
+    /// ```
+    pub fn peek_len(input: &[u8]) -> Option<u32> {
+        match peek_varint(input.get(1..)?) {
+            Varint::Value(body, len) | Varint::NotMinimal(body, len) => Some(1 + len as u32 + body),
+            Varint::Incomplete | Varint::TooLong => None,
+        }
+    }
+
     /// Takes one packet from the front of `input`, or `None` while it is not complete.
     ///
     /// The packet shares the memory of `input`; nothing is copied. However the bytes arrive, the packets and

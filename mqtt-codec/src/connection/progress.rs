@@ -2,8 +2,8 @@
 
 use core::time::Duration;
 
+use crate::codec::Codec;
 use crate::types::Instant;
-use crate::wire::{Varint, peek_varint};
 
 /// The part of a packet that stands unread in the input of a connection.
 #[derive(Clone, Copy, Debug, Default)]
@@ -37,7 +37,7 @@ impl Progress {
         self.len = len;
         if has_grown {
             let since = self.partial.map_or(now, |partial| partial.since);
-            self.partial = Some(Partial { since, grown_at: now, total: total(input) });
+            self.partial = Some(Partial { since, grown_at: now, total: Codec::peek_len(input).unwrap_or(0) });
         }
         has_grown
     }
@@ -52,13 +52,5 @@ impl Progress {
                 (grown_at + patience).min(since + patience + allowance)
             }
         }
-    }
-}
-
-/// The length of the packet that begins like this, or 0 while that is not known.
-fn total(input: &[u8]) -> u32 {
-    match peek_varint(input.get(1..).unwrap_or_default()) {
-        Varint::Value(body, _) | Varint::NotMinimal(body, _) => body,
-        Varint::Incomplete | Varint::TooLong => 0,
     }
 }
