@@ -38,6 +38,12 @@ pub trait Frames: Send + Unpin {
         }
     }
 
+    /// The same into the room that `buf` has, and no more than fits; see [`Link::poll_recv_room`]. By default what
+    /// [`poll_recv_into`](Self::poll_recv_into) does.
+    fn poll_recv_room(&mut self, cx: &mut Context<'_>, buf: &mut BytesMut) -> Poll<Result<usize, LinkError>> {
+        self.poll_recv_into(cx, buf)
+    }
+
     /// Waits until one message can be taken.
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), LinkError>>;
 
@@ -103,6 +109,10 @@ impl<F: Frames> FramesLink<F> {
 impl<F: Frames> Link for FramesLink<F> {
     fn poll_recv(&mut self, cx: &mut Context<'_>, buf: &mut BytesMut) -> Poll<Result<usize, LinkError>> {
         self.frames.poll_recv_into(cx, buf)
+    }
+
+    fn poll_recv_room(&mut self, cx: &mut Context<'_>, buf: &mut BytesMut) -> Poll<Result<usize, LinkError>> {
+        self.frames.poll_recv_room(cx, buf)
     }
 
     fn poll_send(&mut self, cx: &mut Context<'_>, data: &mut dyn Buf) -> Poll<Result<(), LinkError>> {

@@ -5,6 +5,7 @@
 mod support;
 
 use bytes::{Buf, Bytes, BytesMut};
+use mqttkit_ws_transport::ws::{WsFrames, WsLimits, WsRole};
 use mqttkit_ws_transport::{
     AcceptFault, AcceptOptions, Accepted, Acceptor, ByteStream, ConnectOptions, Endpoint, Frames, FramesLink,
     FuturesIo, Link, LinkError, LinkExt, ListenOptions, Listener, MAX_FRAME_PAYLOAD, MemoryStream, Runtime,
@@ -57,6 +58,13 @@ async fn room_that_was_made_is_filled_and_not_exceeded() {
     check(StreamLink::from_tokio(near), StreamLink::from_tokio(far)).await;
     let (near, far) = MemoryStream::pair(7_000);
     check(StreamLink::new(near), StreamLink::new(far)).await;
+    for role in [WsRole::Client, WsRole::Server] {
+        let (near, far) = MemoryStream::pair(7_000);
+        let other = if role == WsRole::Client { WsRole::Server } else { WsRole::Client };
+        let link =
+            |stream, role| FramesLink::new(WsFrames::new(stream, role, Vec::new(), WsLimits::default()));
+        check(link(near, role), link(far, other)).await;
+    }
 }
 
 #[tokio::test]

@@ -31,6 +31,9 @@ use std::task::{Context, Poll, Waker, ready};
 
 /// The most that one read takes, as for a plain stream.
 const MAX_READ: usize = 32 * 1024;
+/// What one read into room takes beyond the room at most: the headers of the frames that fill it, so that they do not cost
+/// a read of their own.
+const HEADERS: usize = 64;
 /// Reads without payload (pings, pongs, empty frames) in one poll before other tasks get their turn.
 const MAX_IDLE_READS: usize = 16;
 /// What is discarded at most after a violation, so that the peer can still read the close frame.
@@ -108,6 +111,8 @@ enum Got {
 enum Want {
     /// All the bytes there are, whatever their messages.
     Bytes,
+    /// The same, as long as there is room for them.
+    Room,
     Binary,
     Any,
 }
@@ -243,7 +248,7 @@ impl<S: ByteStream> WsFrames<S> {
             } else {
                 let ahead = std::mem::take(&mut self.ahead);
                 let mut rest = &ahead[..];
-                let got = self.decode(&mut rest, want, buf);
+                let got = self.take_apart(&mut rest, want, buf);
                 if !rest.is_empty() {
                     self.ahead = ahead.slice_ref(rest);
                 }
@@ -261,11 +266,15 @@ impl<S: ByteStream> WsFrames<S> {
     }
 
     fn poll_read(&mut self, cx: &mut Context<'_>, want: Want, buf: &mut BytesMut) -> Poll<Option<Got>> {
-        let read = scratch::with(|scratch| match self.stream.poll_read(cx, &mut scratch[..MAX_READ]) {
+        let most = match want {
+            Want::Room => (room_in(buf) + HEADERS).min(scratch::LEN),
+            _ => MAX_READ,
+        };
+        let read = scratch::with(|scratch| match self.stream.poll_read(cx, &mut scratch[..most]) {
             Poll::Ready(Ok(n)) if n > 0 => {
                 self.moved.received = true;
                 let mut rest = &scratch[..n];
-                let got = self.decode(&mut rest, want, buf);
+                let got = self.take_apart(&mut rest, want, buf);
                 if !rest.is_empty() {
                     self.ahead = Bytes::copy_from_slice(rest);
                 }
@@ -286,6 +295,24 @@ impl<S: ByteStream> WsFrames<S> {
                 if self.error.is_some() { Poll::Ready(None) } else { Poll::Pending }
             }
         }
+    }
+
+    fn take_apart(&mut self, input: &mut &[u8], want: Want, buf: &mut BytesMut) -> Option<Got> {
+        if want != Want::Room {
+            return self.decode(input, want, buf);
+        }
+        let before = buf.len();
+        while matches!(self.state, State::Open | State::CloseSent) {
+            // A frame is not longer than what it carries in it.
+            let (mut part, rest) = input.split_at(input.len().min(room_in(buf)));
+            if part.is_empty() {
+                break;
+            }
+            *input = rest;
+            self.decode(&mut part, Want::Bytes, buf);
+        }
+        let n = buf.len() - before;
+        (n > 0).then_some(Got::Bytes(n))
     }
 
     /// Takes frames apart until there is something to give or `input` is used up; behind a close or a fault nothing is
@@ -484,6 +511,10 @@ impl<S: ByteStream> WsFrames<S> {
     }
 }
 
+fn room_in(buf: &BytesMut) -> usize {
+    buf.capacity() - buf.len()
+}
+
 impl<S: ByteStream> Frames for WsFrames<S> {
     fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, LinkError>>> {
         loop {
@@ -498,6 +529,14 @@ impl<S: ByteStream> Frames for WsFrames<S> {
 
     fn poll_recv_into(&mut self, cx: &mut Context<'_>, buf: &mut BytesMut) -> Poll<Result<usize, LinkError>> {
         match ready!(self.poll_input(cx, Want::Bytes, buf))? {
+            Got::Bytes(n) => Poll::Ready(Ok(n)),
+            Got::Message(_) => Poll::Ready(Ok(0)),
+        }
+    }
+
+    fn poll_recv_room(&mut self, cx: &mut Context<'_>, buf: &mut BytesMut) -> Poll<Result<usize, LinkError>> {
+        let want = if room_in(buf) > 0 { Want::Room } else { Want::Bytes };
+        match ready!(self.poll_input(cx, want, buf))? {
             Got::Bytes(n) => Poll::Ready(Ok(n)),
             Got::Message(_) => Poll::Ready(Ok(0)),
         }
