@@ -2,15 +2,15 @@
 
 use crate::continuity::Continuity;
 use crate::error::{ConnectError, DisconnectCause};
+use crate::hub::{Heard, ReaderId};
 use crate::shared::Shared;
 use crate::store::StoreError;
 use futures_core::Stream;
 use mqttkit_codec::{ReasonCode, Str, TopicFilter, Version};
-use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll, Waker};
+use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 use tracing::{debug, error, info, warn};
 
@@ -111,11 +111,11 @@ impl Restored {
 #[derive(Debug)]
 pub struct Events {
     shared: Arc<Shared>,
-    id: u64,
+    id: ReaderId,
 }
 
 /// How many events are kept for a slow reader.
-const CAPACITY: usize = 64;
+pub(crate) const CAPACITY: usize = 64;
 
 impl Events {
     pub(crate) fn new(shared: Arc<Shared>) -> Self {
@@ -127,7 +127,17 @@ impl Events {
     ///
     /// Cancel-safe: a dropped future has taken nothing.
     pub async fn recv(&mut self) -> Option<Event> {
-        poll_fn(|cx| self.shared.events.poll_recv(cx, self.id)).await
+        poll_fn(|cx| self.poll_recv(cx)).await
+    }
+
+    fn poll_recv(&self, cx: &Context<'_>) -> Poll<Option<Event>> {
+        let heard = self.shared.events.poll_recv(cx, self.id);
+        heard.map(|heard| {
+            heard.map(|heard| match heard {
+                Heard::Told(event) => event,
+                Heard::Missed(count) => Event::Missed(count),
+            })
+        })
     }
 }
 
@@ -135,7 +145,7 @@ impl Stream for Events {
     type Item = Event;
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Event>> {
-        self.shared.events.poll_recv(cx, self.id)
+        self.poll_recv(cx)
     }
 }
 
@@ -145,95 +155,8 @@ impl Drop for Events {
     }
 }
 
-/// Where the driver tells events and readers take them.
-#[derive(Debug)]
-pub(crate) struct EventHub {
-    state: Mutex<State>,
-}
-
-#[derive(Debug)]
-struct State {
-    readers: Vec<Reader>,
-    next_id: u64,
-    /// The first reader gets everything from the beginning on, whenever it comes.
-    first_is_free: bool,
-    ended: bool,
-}
-
-#[derive(Debug, Default)]
-struct Reader {
-    id: u64,
-    queue: VecDeque<Event>,
-    missed: u64,
-    waker: Option<Waker>,
-}
-
-impl Default for EventHub {
-    fn default() -> Self {
-        let state = State { readers: vec![Reader::default()], next_id: 1, first_is_free: true, ended: false };
-        Self { state: Mutex::new(state) }
-    }
-}
-
-impl EventHub {
-    pub(crate) fn tell(&self, event: &Event) {
-        log(event);
-        let mut wakers = Vec::new();
-        let mut state = self.lock();
-        state.ended |= matches!(event, Event::Ended);
-        for reader in &mut state.readers {
-            if reader.queue.len() == CAPACITY {
-                reader.queue.pop_front();
-                reader.missed += 1;
-            }
-            reader.queue.push_back(event.clone());
-            wakers.extend(reader.waker.take());
-        }
-        drop(state);
-        wakers.into_iter().for_each(Waker::wake);
-    }
-
-    fn subscribe(&self) -> u64 {
-        let mut state = self.lock();
-        if std::mem::take(&mut state.first_is_free) {
-            return 0;
-        }
-        let id = state.next_id;
-        state.next_id += 1;
-        state.readers.push(Reader { id, ..Reader::default() });
-        id
-    }
-
-    fn unsubscribe(&self, id: u64) {
-        self.lock().readers.retain(|reader| reader.id != id);
-    }
-
-    fn poll_recv(&self, cx: &Context<'_>, id: u64) -> Poll<Option<Event>> {
-        let mut state = self.lock();
-        let ended = state.ended;
-        let Some(reader) = state.readers.iter_mut().find(|reader| reader.id == id) else {
-            return Poll::Ready(None);
-        };
-        if reader.missed > 0 {
-            return Poll::Ready(Some(Event::Missed(std::mem::take(&mut reader.missed))));
-        }
-        match reader.queue.pop_front() {
-            Some(event) => Poll::Ready(Some(event)),
-            None if ended => Poll::Ready(None),
-            None => {
-                reader.waker = Some(cx.waker().clone());
-                Poll::Pending
-            }
-        }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
 /// For whoever follows the program by `tracing`.
-fn log(event: &Event) {
+pub(crate) fn log(event: &Event) {
     match event {
         Event::Connecting { number } => debug!(number, "connecting"),
         Event::Connected(now) => info!(
@@ -270,40 +193,5 @@ fn log(event: &Event) {
         ),
         Event::StoreFailed(error) => error!(%error, "the store has failed"),
         Event::Missed(_) | Event::Ended => debug!("ended"),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn next(hub: &EventHub, id: u64) -> Poll<Option<Event>> {
-        hub.poll_recv(&Context::from_waker(Waker::noop()), id)
-    }
-
-    #[test]
-    fn the_first_reader_gets_the_past_and_a_slow_one_learns_what_it_missed() {
-        let hub = EventHub::default();
-        hub.tell(&Event::Dropped { messages: 0 });
-        let first = hub.subscribe();
-        assert!(matches!(next(&hub, first), Poll::Ready(Some(Event::Dropped { messages: 0 }))));
-        let second = hub.subscribe();
-        assert!(next(&hub, second).is_pending());
-        for messages in 1..=CAPACITY as u64 + 3 {
-            hub.tell(&Event::Dropped { messages });
-        }
-        assert!(matches!(next(&hub, second), Poll::Ready(Some(Event::Missed(3)))));
-        assert!(matches!(next(&hub, second), Poll::Ready(Some(Event::Dropped { messages: 4 }))));
-        hub.unsubscribe(second);
-        assert!(matches!(next(&hub, second), Poll::Ready(None)));
-    }
-
-    #[test]
-    fn the_stream_ends_after_the_last_event() {
-        let hub = EventHub::default();
-        let first = hub.subscribe();
-        hub.tell(&Event::Ended);
-        assert!(matches!(next(&hub, first), Poll::Ready(Some(Event::Ended))));
-        assert!(matches!(next(&hub, first), Poll::Ready(None)));
     }
 }

@@ -77,6 +77,7 @@ mod delivery;
 mod driver;
 mod error;
 mod event;
+mod hub;
 mod inbox;
 mod messages;
 mod metrics;

@@ -2,11 +2,12 @@
 
 use crate::alarm::Alarms;
 use crate::authentication::AuthenticationError;
-use crate::event::EventHub;
+use crate::event::{self, Event};
+use crate::hub::Hub;
 use crate::inbox::Inbox;
 use crate::metrics::{Counters, Metrics};
 use crate::outbox::{Load, Outbox};
-use crate::packets::PacketHub;
+use crate::packets::{self, Passed};
 use crate::promise::Resolver;
 use crate::store::Desk;
 use mqttkit_codec::{ConnAck, Instant, Str};
@@ -21,8 +22,8 @@ pub(crate) struct Shared {
     pub(crate) outbox: Outbox,
     /// What goes to no stream.
     pub(crate) inbox: Arc<Inbox>,
-    pub(crate) events: EventHub,
-    pub(crate) packets: PacketHub,
+    pub(crate) events: Hub<Event>,
+    pub(crate) packets: Hub<Passed>,
     pub(crate) alarms: Alarms,
     pub(crate) counters: Counters,
     clock: Clock,
@@ -112,8 +113,8 @@ impl Shared {
         Self {
             outbox: Outbox::new(outbox, desk.clone()),
             inbox: Arc::new(inbox),
-            events: EventHub::default(),
-            packets: PacketHub::default(),
+            events: Hub::with_first(event::CAPACITY),
+            packets: Hub::new(packets::CAPACITY),
             alarms: Alarms::default(),
             counters: Counters::default(),
             clock,
@@ -122,6 +123,12 @@ impl Shared {
             desk,
             status: Mutex::new(Status { connected: false, client_id, connack: None }),
         }
+    }
+
+    /// Tells the application, and whoever follows the program by `tracing`.
+    pub(crate) fn tell(&self, event: &Event) {
+        event::log(event);
+        self.events.tell(event);
     }
 
     #[cfg(test)]

@@ -164,7 +164,7 @@ impl Intake {
             self.load.remove(load);
         }
         if self.held.is_empty() && self.dropped > 0 {
-            self.shared.events.tell(&Event::Dropped { messages: std::mem::take(&mut self.dropped) });
+            self.shared.tell(&Event::Dropped { messages: std::mem::take(&mut self.dropped) });
         }
         before != self.held.len()
     }
@@ -197,7 +197,7 @@ impl Intake {
         }
         if let Some(dropped) = tell {
             let filter = inbox.stream().map(|(_, filter)| filter.clone());
-            self.shared.events.tell(&Event::SlowReader { filter, dropped });
+            self.shared.tell(&Event::SlowReader { filter, dropped });
         }
         if ended && let Some((id, _)) = inbox.stream() {
             self.shared.outbox.stream_ended(*id);

@@ -123,6 +123,8 @@ struct Stopping {
 enum Step {
     /// There may be more to do at once.
     Again,
+    /// The same, after other tasks.
+    Later,
     /// Nothing to do before a waker calls.
     Wait,
     Done,
@@ -191,6 +193,7 @@ impl<R: Runtime, C: Connector> Driver<R, C> {
         for _ in 0..TURNS {
             match self.step(cx) {
                 Step::Again => {}
+                Step::Later => break,
                 Step::Wait => return Poll::Pending,
                 Step::Done => return Poll::Ready(()),
             }
@@ -391,6 +394,7 @@ impl<R: Runtime, C: Connector> Driver<R, C> {
         }
         match online.turn(cx, now, &mut self.work, &mut self.intake) {
             Turn::Progress => Step::Again,
+            Turn::Plenty => Step::Later,
             Turn::Idle => {
                 let stop_at = self.stopping.as_ref().map(|stopping| stopping.deadline);
                 let deadline = online.poll_timeout().into_iter().chain(stop_at).min();
@@ -516,7 +520,7 @@ impl<R: Runtime, C: Connector> Driver<R, C> {
     // ---- helpers
 
     fn tell(&self, event: &Event) {
-        self.work.shared.events.tell(event);
+        self.work.shared.tell(event);
     }
 
     /// Sets the one timer. It may fire earlier than asked: to move it for every packet would cost more than to look

@@ -11,8 +11,8 @@ use crate::error::{DisconnectCause, PublishError};
 use crate::outbox::{Budget, Outgoing};
 use bytes::{Buf, BytesMut};
 use mqttkit_codec::{
-    AckToken, ClientConnection, ClientEvent, Closed, ConnAck, Disconnect, Instant, ReasonCode, Session,
-    Timeout, Version,
+    AckToken, ClientConnection, ClientEvent, Closed, Codec, ConnAck, Disconnect, Instant, ReasonCode,
+    Session, Timeout, Version,
 };
 use mqttkit_ws_transport::{Link, LinkError, LinkExt};
 use outward::HIGH_WATER;
@@ -26,6 +26,9 @@ const MAX_RESPONSES: usize = 256 << 10;
 const ROOM: usize = 128 << 10;
 /// What a stream link receives at a time, at most.
 const READ: usize = 32 << 10;
+/// Bytes received after which the application gets its turn with the messages they brought: while these are in the
+/// processor's cache, and before the next that are large take other memory.
+const PLENTY: u64 = 64 << 10;
 /// Packets handled before it is the writer's turn again.
 const EVENTS_PER_TURN: usize = 256;
 
@@ -94,6 +97,8 @@ pub(super) struct Remains<L> {
 /// What a turn brought.
 pub(super) enum Turn {
     Progress,
+    /// The same, and other tasks have something to do with it now.
+    Plenty,
     Idle,
     Ended(End),
 }
@@ -186,6 +191,7 @@ impl<L: Link> Online<L> {
         self.check_time(now, self.may_read(work, intake));
         self.watch(work);
         let mut progress = self.authenticate(cx, now, work, intake);
+        let mut plenty = false;
         if self.established.is_some() {
             progress |= intake.forward(&mut Hand { cx, now, connection: &mut self.connection });
             progress |= self.fill(now, work);
@@ -194,7 +200,9 @@ impl<L: Link> Online<L> {
         if self.is_kept(cx, work) {
             if self.end.is_none() {
                 progress |= self.write(cx, work);
+                let received = work.shared.counters.bytes_received.get();
                 progress |= self.read(cx, now, work, intake);
+                plenty = Self::is_plenty(work, received);
             }
             if self.end.is_some()
                 && self.is_kept(cx, work)
@@ -205,7 +213,11 @@ impl<L: Link> Online<L> {
             }
         }
         work.release();
-        if progress { Turn::Progress } else { Turn::Idle }
+        match (progress, plenty) {
+            (_, true) => Turn::Plenty,
+            (true, false) => Turn::Progress,
+            (false, false) => Turn::Idle,
+        }
     }
 
     /// Takes it apart. What did not get out goes back to `work`.
@@ -339,6 +351,7 @@ impl<L: Link> Online<L> {
     fn read(&mut self, cx: &mut Context<'_>, now: Instant, work: &mut Work, intake: &mut Intake) -> bool {
         let mut progress = false;
         let unwritten = self.connection.transmit().remaining();
+        let received = work.shared.counters.bytes_received.get();
         for _ in 0..EVENTS_PER_TURN {
             if self.held.is_some() && !self.connection.is_closed() {
                 break;
@@ -352,6 +365,7 @@ impl<L: Link> Online<L> {
                     self.handle(cx, now, work, intake, event);
                 }
                 None if self.end.is_some() || self.connection.is_closed() => break,
+                None if Self::is_plenty(work, received) => break,
                 None => match self.receive(cx, now, work) {
                     Poll::Ready(()) => progress = true,
                     Poll::Pending if self.fail(now) => {}
@@ -359,12 +373,18 @@ impl<L: Link> Online<L> {
                 },
             }
         }
-        if self.input.is_empty() {
+        // When the application is done with its messages, their memory takes the next ones.
+        if self.input.is_empty() && !Self::is_plenty(work, received) {
             // Whoever keeps a message then does not share its buffer with what comes later.
             self.input = BytesMut::new();
         }
         self.responses += self.connection.transmit().remaining().saturating_sub(unwritten);
         progress
+    }
+
+    /// Whether enough has come since so many bytes were received.
+    fn is_plenty(work: &Work, received: u64) -> bool {
+        work.shared.counters.bytes_received.get() - received >= PLENTY
     }
 
     /// Ends the connection if it cannot be written to; there is nothing more to read now.
@@ -487,8 +507,8 @@ impl<L: Link> Remains<L> {
 /// of the packet before: large ones seldom come alone. Of what the peer declares no more is believed than it has shown, or
 /// [`ROOM`].
 fn make_room(input: &mut BytesMut, last: &mut usize) -> bool {
-    if let Some(total) = declared_len(input) {
-        *last = total;
+    if let Some(total) = Codec::peek_len(input) {
+        *last = total as usize;
     }
     let missing = last.saturating_sub(input.len());
     if *last <= READ || missing == 0 {
@@ -498,28 +518,12 @@ fn make_room(input: &mut BytesMut, last: &mut usize) -> bool {
     true
 }
 
-/// The length of the packet at the front, as its header says.
-fn declared_len(input: &[u8]) -> Option<usize> {
-    let mut len = 0;
-    for (at, &byte) in input.iter().skip(1).take(4).enumerate() {
-        len |= usize::from(byte & 0x7F) << (7 * at);
-        if byte & 0x80 == 0 {
-            return Some(len + at + 2);
-        }
-    }
-    None
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn room_is_made_for_what_is_missing_but_not_for_what_is_only_said() {
-        assert_eq!(declared_len(b""), None);
-        assert_eq!(declared_len(b"\x30\x80"), None, "not all of it is there");
-        assert_eq!(declared_len(b"\xd0\0"), Some(2));
-        assert_eq!(declared_len(b"\x30\x80\x80\x04"), Some(65_536 + 4));
         let room = |bytes: &[u8]| {
             let mut input = BytesMut::from(bytes);
             let mut last = 0;

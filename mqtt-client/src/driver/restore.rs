@@ -63,7 +63,7 @@ impl Work {
         self.restored = restored.messages();
         self.shared.counters.in_flight.set(self.in_flight.len() as u64);
         if restored != Restored::default() {
-            self.shared.events.tell(&Event::Restored(restored));
+            self.shared.tell(&Event::Restored(restored));
         }
         Session::import(state).map_err(|error| StoreError::Corrupt(error.to_string()))
     }

@@ -1,6 +1,7 @@
 //! `Tap`: reads along what a link sends and receives, for those who watch the packets.
 
-use crate::packets::{PacketHub, Passed};
+use crate::hub::Hub;
+use crate::packets::Passed;
 use bytes::{Buf, Bytes, BytesMut};
 use mqttkit_codec::{Codec, Packet, Version};
 use std::io::IoSlice;
@@ -29,7 +30,7 @@ impl Tap {
     }
 
     /// Tells of all packets that are complete. Returns whether what was read along makes sense.
-    pub(super) fn tell(&mut self, hub: &PacketHub) -> bool {
+    pub(super) fn tell(&mut self, hub: &Hub<Passed>) -> bool {
         let Self { codec, sent, received } = self;
         each(codec, sent, |packet| hub.tell(&Passed::Sent(packet)))
             && each(codec, received, |packet| hub.tell(&Passed::Received(packet)))

@@ -150,7 +150,8 @@ impl Work {
         self.router.inboxes().for_each(|inbox| inbox.end(StreamEnd::Client));
         self.shared.alarms.end();
         self.shared.packets.end();
-        self.shared.events.tell(&Event::Ended);
+        self.shared.tell(&Event::Ended);
+        self.shared.events.end();
         left
     }
 
@@ -414,7 +415,7 @@ impl Work {
         counters.messages_sent.add(resent as u64);
         counters.in_flight.set(self.in_flight.len() as u64);
         self.shared.outbox.set_online(true);
-        self.shared.events.tell(&Event::Connected(continuity));
+        self.shared.tell(&Event::Connected(continuity));
     }
 }
 

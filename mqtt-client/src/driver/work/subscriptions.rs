@@ -164,7 +164,7 @@ impl Work {
     fn lose(&mut self, filter: TopicFilter, reason: ReasonCode) {
         self.subscriptions.remove(&filter);
         self.router.remove_filter(&filter);
-        self.shared.events.tell(&Event::SubscriptionLost { filter, reason });
+        self.shared.tell(&Event::SubscriptionLost { filter, reason });
     }
 
     /// Asks for all subscriptions again, before everything else.
