@@ -29,6 +29,8 @@ const READ: usize = 32 << 10;
 /// Bytes received after which the application gets its turn with the messages they brought: while these are in the
 /// processor's cache, and before the next that are large take other memory.
 const PLENTY: u64 = 64 << 10;
+/// Turns with plenty in a row for which acknowledgements wait, so that one system call sends those of them all.
+const ROW: u8 = 4;
 /// Packets handled before it is the writer's turn again.
 const EVENTS_PER_TURN: usize = 256;
 
@@ -49,6 +51,8 @@ pub(super) struct Online<L> {
     unwritten: VecDeque<Unwritten>,
     /// Unwritten bytes that answer what was read.
     responses: usize,
+    /// Turns with plenty in a row since something was written.
+    row: u8,
     clean_start: bool,
     /// Nothing has been sent or received.
     fresh: bool,
@@ -121,6 +125,7 @@ impl<L: Link> Online<L> {
             unflushed: false,
             unwritten: VecDeque::new(),
             responses: 0,
+            row: 0,
             clean_start,
             fresh: true,
             tap: None,
@@ -199,10 +204,12 @@ impl<L: Link> Online<L> {
         // Whatever the server is told by these bytes is kept first, even if they are the last ones.
         if self.is_kept(cx, work) {
             if self.end.is_none() {
-                progress |= self.write(cx, work);
+                // If nothing more comes after all, the next turn writes.
+                progress |= self.is_in_row() || self.write(cx, work);
                 let received = work.shared.counters.bytes_received.get();
                 progress |= self.read(cx, now, work, intake);
                 plenty = Self::is_plenty(work, received);
+                self.row = if plenty { self.row % ROW + 1 } else { 0 };
             }
             if self.end.is_some()
                 && self.is_kept(cx, work)
@@ -380,6 +387,11 @@ impl<L: Link> Online<L> {
         }
         self.responses += self.connection.transmit().remaining().saturating_sub(unwritten);
         progress
+    }
+
+    /// Whether there is nothing to write but acknowledgements, and more of them are about to come.
+    fn is_in_row(&mut self) -> bool {
+        (1..ROW).contains(&self.row) && self.connection.transmit().remaining() == self.responses
     }
 
     /// Whether enough has come since so many bytes were received.
