@@ -198,7 +198,7 @@ impl<R: Runtime, C: Connector> Driver<R, C> {
                 Step::Done => return Poll::Ready(()),
             }
         }
-        cx.waker().wake_by_ref();
+        self.runtime.wake_later(cx);
         Poll::Pending
     }
 

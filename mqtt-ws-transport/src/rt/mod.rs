@@ -15,7 +15,7 @@ use std::future::{Future, poll_fn};
 use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
-use std::task::Poll;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 /// What this family of crates needs from an async runtime.
@@ -39,6 +39,12 @@ pub trait Runtime: Clone + Debug + Send + Sync + 'static {
     /// A timer that ends after `duration`.
     fn sleep(&self, duration: Duration) -> Self::Sleep {
         self.sleep_until(self.now().saturating_add(duration))
+    }
+
+    /// Has the task that is polled woken again, after others had their turn. By default that is the runtime's way with a
+    /// task that wakes itself.
+    fn wake_later(&self, cx: &mut Context<'_>) {
+        cx.waker().wake_by_ref();
     }
 
     /// The addresses of `host`, in the order of the resolver.

@@ -53,6 +53,14 @@ impl Runtime for TokioRuntime {
         TokioSleep { origin, sleep: Box::pin(tokio::time::sleep_until(instant(origin, deadline))) }
     }
 
+    fn wake_later(&self, cx: &mut Context<'_>) {
+        // A task that wakes itself is polled dozens of times before the future that `block_on` runs. This one's waker is
+        // with the scheduler as soon as it was polled.
+        if pin!(tokio::task::yield_now()).poll(cx).is_ready() {
+            cx.waker().wake_by_ref();
+        }
+    }
+
     async fn resolve(&self, host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
         Ok(tokio::net::lookup_host((host, port)).await?.collect())
     }
