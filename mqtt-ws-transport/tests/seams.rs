@@ -67,6 +67,25 @@ async fn room_that_was_made_is_filled_and_not_exceeded() {
     }
 }
 
+/// A task that has much to do lets the future go first that waits for what it has done, the one of `block_on` too.
+#[tokio::test]
+async fn a_task_that_is_woken_later_comes_after_the_others() {
+    let runtime = TokioRuntime::new();
+    let polls = Arc::new(AtomicUsize::new(0));
+    let (told, tell) = (Arc::new(tokio::sync::Notify::new()), Arc::clone(&polls));
+    let waiting = Arc::clone(&told);
+    runtime.spawn(std::future::poll_fn(move |cx| {
+        tell.fetch_add(1, Ordering::Relaxed);
+        told.notify_one();
+        runtime.wake_later(cx);
+        Poll::Pending
+    }));
+    for polled in 1..=100 {
+        waiting.notified().await;
+        assert_eq!(polls.load(Ordering::Relaxed), polled);
+    }
+}
+
 #[tokio::test]
 async fn a_pipe_is_full_at_its_capacity_and_wakes_when_read() {
     let (mut near, mut far) = pipe(3);
