@@ -12,7 +12,7 @@ use mqttkit_client::authentication::{
     AuthenticationError, Authenticator, Exchange, Occasion, ScramError, ScramSha256,
 };
 use mqttkit_client::codec::ServerEvent;
-use mqttkit_client::transport::BoxError;
+use mqttkit_client::transport::{BoxError, LinkExt};
 use mqttkit_client::{
     ConnectError, DisconnectCause, Event, Options, OptionsError, QoS, ReasonCode, ReconnectPolicy, Version,
 };
@@ -316,6 +316,20 @@ async fn a_server_that_does_not_follow_the_method_is_left() {
         matches!(&*error, ConnectError::Authentication(AuthenticationError::ChallengedLate)),
         "{error:?}"
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_older_version_could_not_authenticate_and_is_not_tried() {
+    let script = Script { lines: vec![("hello", false)], ..Script::default() };
+    let (_client, _messages, mut listener) = client(options().authenticator(script).version_fallback(true));
+    for _ in 0..3 {
+        let mut link = listener.link().await;
+        let mut bytes = bytes::BytesMut::new();
+        link.recv(&mut bytes).await.unwrap();
+        assert_eq!(bytes[8], 5);
+        // As a server of MQTT 3 refuses it.
+        link.send_all(&mut &b"\x20\x02\0\x01"[..]).await.unwrap();
+    }
 }
 
 fn auth(reason: ReasonCode) -> mqttkit_client::codec::Auth {
