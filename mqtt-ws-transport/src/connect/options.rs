@@ -41,7 +41,7 @@ impl Default for ConnectOptions {
             timeout: Duration::from_secs(10),
             headers: HeaderMap::new(),
             protocols: vec![crate::ws::SUBPROTOCOLS[0].to_owned()],
-            limits: WsLimits::default(),
+            limits: WsLimits::of_client(),
             ws: WsOptions::default(),
             server_name: None,
             proxy: ProxyChoice::None,

@@ -52,7 +52,7 @@ impl ClientHandshake {
             target: ascii(&endpoint.request_target()),
             headers: HeaderMap::new(),
             protocols: vec![super::SUBPROTOCOLS[0].to_owned()],
-            limits: WsLimits::default(),
+            limits: WsLimits::of_client(),
             options: WsOptions::default(),
         }
     }

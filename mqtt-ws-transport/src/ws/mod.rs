@@ -69,9 +69,17 @@ pub struct WsLimits {
     pub max_message_size: usize,
     /// The largest single frame taken, in bytes. Default 16 MiB.
     pub max_frame_size: usize,
-    /// How much may be buffered before it is written to the stream, in bytes. Default 16 KiB. The buffer takes at
-    /// most this and one frame, and holds nothing after a flush.
+    /// How much may be buffered before it is written to the stream, in bytes. Default 16 KiB, and 64 KiB for a client,
+    /// which has one connection and not many: large packets then take fewer system calls. The buffer takes at most this and
+    /// one frame, and holds nothing after a flush.
     pub write_buffer_size: usize,
+}
+
+impl WsLimits {
+    /// The defaults of a client.
+    pub(crate) fn of_client() -> Self {
+        Self { write_buffer_size: 64 << 10, ..Self::default() }
+    }
 }
 
 impl Default for WsLimits {
