@@ -5,6 +5,7 @@ use alloc::boxed::Box;
 use bytes::{Buf, BufMut, BytesMut};
 
 use crate::error::{DecodeCause, DecodeError, EncodeError};
+use crate::message::Message;
 use crate::packet::publish::{self, View};
 use crate::packet::{Body, Delivery, EncodePacket, Packet, Publish};
 use crate::strictness::{Leniency, Strictness};
@@ -235,6 +236,18 @@ impl Codec {
         packet.write_body(self.version, out);
         debug_assert_eq!(out.len() - start, body_len, "the length in the header is exact");
         Ok(())
+    }
+
+    /// Appends a message as a PUBLISH with QoS 0, whatever its own, and with this RETAIN: once for many receivers, whose
+    /// connections take it with [`publish_encoded`](crate::ServerConnection::publish_encoded). After an error nothing was
+    /// written.
+    pub fn encode_at_most_once(
+        &self,
+        message: &Message,
+        retain: bool,
+        out: &mut BytesMut,
+    ) -> Result<(), EncodeError> {
+        self.encode(&View::at_most_once(message, retain), out)
     }
 
     /// Appends all of a PUBLISH but its payload, which the caller sends right behind it, uncopied.

@@ -70,6 +70,12 @@ impl Transmit {
         Ok(())
     }
 
+    /// Adds packets that were encoded elsewhere.
+    pub(crate) fn append(&mut self, packets: &[u8]) {
+        self.tail.extend_from_slice(packets);
+        self.len += packets.len();
+    }
+
     fn chunks(&self) -> impl Iterator<Item = &Bytes> {
         self.chunks.iter().flat_map(|chunks| chunks.iter())
     }

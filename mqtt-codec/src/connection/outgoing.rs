@@ -9,6 +9,7 @@ use super::aliases::{Alias, OwnAliases};
 use super::closed::ProtocolError;
 use super::common::{Core, CoreEvent};
 use super::refused::PublishError;
+use crate::codec::Codec;
 use crate::error::EncodeError;
 use crate::message::Message;
 use crate::packet::publish::View;
@@ -183,6 +184,20 @@ impl Core {
             self.transmit.publish(&self.codec, View::at_most_once(message, retain))?;
             self.sent_at = now;
         }
+        Ok(())
+    }
+
+    /// What encodes packets that any connection like this one can send.
+    pub(super) fn shared_codec(&self) -> Option<&Codec> {
+        self.outgoing.aliases.is_none().then_some(&self.codec)
+    }
+
+    pub(super) fn publish_encoded(&mut self, now: Instant, packets: &[u8]) -> Result<(), PublishError> {
+        if self.is_draining() {
+            return Err(PublishError::Draining);
+        }
+        self.transmit.append(packets);
+        self.sent_at = now;
         Ok(())
     }
 

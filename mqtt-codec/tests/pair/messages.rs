@@ -2,7 +2,7 @@
 
 use std::num::NonZeroU16;
 
-use bytes::Buf;
+use bytes::{Buf, BytesMut};
 use mqttkit_codec::{
     Binary, ClientConfig, ClientEvent, Closed, ConnAck, Connect, Message, ProtocolError, PublishError,
     PublishProperties, QoS, ReasonCode, ServerConfig, ServerEvent, Session, SubAck, SubscribeProperties,
@@ -50,6 +50,29 @@ fn a_shared_message_is_written_like_one_that_is_given_away() {
         let late = shared.server.publish_shared(shared.now, &message(0, QoS::AtMostOnce), false);
         assert!(late.is_err());
     }
+}
+
+#[test]
+fn a_message_that_was_encoded_elsewhere_is_sent_like_any_other() {
+    for version in VERSIONS {
+        let mut pair = Pair::established(version);
+        let codec = pair.server.shared_codec().unwrap().clone();
+        assert_eq!(codec.version(), version);
+        let mut packets = BytesMut::new();
+        for (number, retain) in [(1, false), (2, true)] {
+            let message = message(number, QoS::ExactlyOnce).with_retain(!retain);
+            codec.encode_at_most_once(&message, retain, &mut packets).unwrap();
+            pair.server.publish_shared(pair.now, &message, retain).unwrap();
+        }
+        let transmit = pair.server.transmit();
+        assert_eq!(transmit.copy_to_bytes(transmit.remaining()), packets);
+        pair.server.publish_encoded(pair.now, &packets).unwrap();
+        assert!(pair.run());
+        assert_eq!(pair.payloads_at_client(), ["1", "2"]);
+        pair.server.handle_closed(pair.now);
+        assert!(pair.server.publish_encoded(pair.now, &packets).is_err());
+    }
+    assert!(aliasing_pair().server.shared_codec().is_none());
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! What a server sends: messages, answers to requests, authentication, and the end.
 
 use super::{Phase, ServerConnection};
+use crate::codec::Codec;
 use crate::connection::closed::Closed;
 use crate::connection::common::auth_fits;
 use crate::connection::refused::PublishError;
@@ -31,6 +32,49 @@ impl ServerConnection {
     ) -> Result<(), PublishError> {
         self.check_connected()?;
         self.core.publish_shared(now, message, retain)
+    }
+
+    /// The codec for what [`publish_encoded`](Self::publish_encoded) takes, with the version and the largest packet of this
+    /// client. `None` where this side sets topic aliases, as a packet then depends on those before it.
+    pub fn shared_codec(&self) -> Option<&Codec> {
+        self.core.shared_codec()
+    }
+
+    /// Sends messages of QoS 0 that were encoded elsewhere, once for many receivers: whole packets, as
+    /// [`Codec::encode_at_most_once`] makes them with the [`shared_codec`](Self::shared_codec) of this connection, or with
+    /// any of the same version as long as they are not larger than that allows. They are copied.
+    ///
+    /// ```
+    /// use bytes::BytesMut;
+    /// use mqttkit_codec::{Codec, Instant, Message, PublishError, ServerConnection, TopicName};
+    ///
+    /// fn to_all(now: Instant, clients: &mut [ServerConnection], message: &Message) -> Result<(), PublishError> {
+    ///     let mut encoded: Vec<(Codec, BytesMut)> = Vec::new();
+    ///     for client in clients {
+    ///         let Some(codec) = client.shared_codec() else {
+    ///             client.publish_shared(now, message, false)?;
+    ///             continue;
+    ///         };
+    ///         let known = encoded.iter().position(|(it, _)| it.version() == codec.version());
+    ///         let known = known.unwrap_or_else(|| {
+    ///             encoded.push((Codec::new(codec.version()), BytesMut::new()));
+    ///             encoded.len() - 1
+    ///         });
+    ///         let (codec, packet) = &mut encoded[known];
+    ///         if packet.is_empty() {
+    ///             codec.encode_at_most_once(message, false, packet)?;
+    ///         }
+    ///         client.publish_encoded(now, packet)?;
+    ///     }
+    ///     Ok(())
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    /// When the client is not connected, or not any more. What is in the packets is not looked at.
+    pub fn publish_encoded(&mut self, now: Instant, packets: &[u8]) -> Result<(), PublishError> {
+        self.check_connected()?;
+        self.core.publish_encoded(now, packets)
     }
 
     /// Answers a SUBSCRIBE.
