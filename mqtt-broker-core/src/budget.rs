@@ -57,6 +57,11 @@ impl Budget {
         Self { limit, ..Self::default() }
     }
 
+    /// What there is.
+    pub(crate) fn limit(&self) -> usize {
+        self.limit
+    }
+
     /// What is taken.
     pub(crate) fn used(&self) -> usize {
         let weights = [&self.connections, &self.queued, &self.lasting];
@@ -69,12 +74,20 @@ impl Budget {
 
     /// What one client may have now of one kind.
     pub(crate) fn share(&self) -> usize {
-        (self.limit / 4 * 3).saturating_sub(self.used()) / PART
+        self.share_of(self.used())
     }
 
-    /// What may wait in one queue, if there are so many sessions.
-    pub(crate) fn queue(&self, sessions: usize) -> usize {
-        let share = self.share();
+    fn share_of(&self, used: usize) -> usize {
+        (self.limit / 4 * 3).saturating_sub(used) / PART
+    }
+
+    /// What may wait in one queue, if there are so many sessions, and what is free at all.
+    pub(crate) fn queue(&self, sessions: usize) -> (usize, usize) {
+        let used = self.used();
+        (self.queue_of(self.share_of(used), sessions), self.limit.saturating_sub(used))
+    }
+
+    fn queue_of(&self, share: usize, sessions: usize) -> usize {
         // Usually there is plenty, and nothing to divide.
         if share >= LITTLE { share } else { share.max(LITTLE.min(self.limit / 8 / sessions.max(1))) }
     }
@@ -164,16 +177,16 @@ mod tests {
     fn the_more_there_are_the_less_each_may_have_and_something_is_left() {
         let budget = Budget::new(1 << 30);
         for _ in 0..1_000 {
-            budget.wait(0, budget.queue(1_000));
+            budget.wait(0, budget.queue(1_000).0);
         }
         assert!(budget.used() < 800 << 20, "{}", budget.used());
-        assert_eq!(budget.queue(1_000), LITTLE);
+        assert_eq!(budget.queue(1_000).0, LITTLE);
         for _ in 0..7_000 {
-            budget.wait(0, budget.queue(8_000));
+            budget.wait(0, budget.queue(8_000).0);
         }
         assert!(budget.used() < 1 << 30);
-        assert_eq!(budget.queue(8_000), LITTLE);
-        assert!(budget.queue(1_000_000) < 200);
+        assert_eq!(budget.queue(8_000).0, LITTLE);
+        assert!(budget.queue(1_000_000).0 < 200);
     }
 
     #[test]

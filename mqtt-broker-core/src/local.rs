@@ -78,7 +78,7 @@ impl LocalClient {
 
     /// Publishes a message. It is in the queues of all its receivers when this returns; nothing waits for the slow
     /// ones. The answer is as for [`Broker::publish`](crate::Broker::publish).
-    pub fn publish(&self, message: Message) -> ReasonCode {
+    pub fn publish(&self, mut message: Message) -> ReasonCode {
         let now = self.inner.now();
         if self.is_traced() {
             info!(target: TRACE, client = self.client_id.as_str(), direction = "in", topic = message.topic.as_str(),
@@ -86,7 +86,7 @@ impl LocalClient {
         }
         self.inner.with_state(|state| {
             state.begin_buffer(UNKNOWN);
-            state.publish(now, self.key, message, None)
+            state.publish(now, self.key, &mut message, None)
         })
     }
 

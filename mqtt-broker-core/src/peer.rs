@@ -116,6 +116,8 @@ pub(crate) enum Work {
     /// It broke a rule that the codec connection leaves to us.
     Violation(ReasonCode),
     Closed(Closed),
+    /// It has been seen to.
+    Done,
 }
 
 pub(crate) use authentication::Asking;
@@ -253,31 +255,26 @@ impl Peer {
     pub(crate) fn apply(&mut self, now: Instant, state: &mut State, work: &mut Vec<Work>) -> Turn {
         let before = state.store_position();
         let turn = self.work(now, state, work);
+        work.clear();
         self.await_store(state, before, turn)
     }
 
-    fn work(&mut self, now: Instant, state: &mut State, work: &mut Vec<Work>) -> Turn {
+    fn work(&mut self, now: Instant, state: &mut State, work: &mut [Work]) -> Turn {
         if !work.is_empty() {
             state.begin_buffer(self.buffer);
         }
-        for work in work.drain(..) {
-            match (work, &self.phase) {
+        for work in work.iter_mut() {
+            // A message stays where it is, and is taken only if somebody keeps it.
+            if let (Work::Publish { message, token, verdict }, &Phase::Open(client)) =
+                (&mut *work, &self.phase)
+            {
+                self.on_publish(now, state, client, message, token.take(), *verdict);
+                continue;
+            }
+            match (mem::replace(work, Work::Done), &self.phase) {
                 (Work::Connect(connect), _) => {
                     if let Some(connect) = self.on_connect(now, state, connect) {
                         return Turn::Authenticate(connect);
-                    }
-                }
-                (Work::Publish { message, token, verdict }, &Phase::Open(client)) => {
-                    let before = state.store_position();
-                    let id = token.as_ref().map(AckToken::packet_id);
-                    let reason = match verdict {
-                        Ok(()) => state.publish(now, client, message, id),
-                        Err(reason) => reason,
-                    };
-                    match (token, &mut self.steps) {
-                        (None, _) => {}
-                        (Some(token), None) => self.connection.ack(now, token, reason),
-                        (Some(token), Some(_)) => self.answer_publish(now, state, before, token, reason),
                     }
                 }
                 (Work::Subscribe { subscribe, wishes }, &Phase::Open(client)) => {
@@ -302,7 +299,8 @@ impl Peer {
                 (Work::Violation(reason), _) => self.disconnect(now, reason),
                 (Work::Closed(closed), _) => self.finish(now, state, &closed),
                 // Nothing else comes from a client that is not in.
-                (_, Phase::Opening | Phase::Deciding(_) | Phase::Done(_)) => {}
+                (_, Phase::Opening | Phase::Deciding(_) | Phase::Done(_))
+                | (Work::Publish { .. } | Work::Done, _) => {}
             }
         }
         self.fetch(now, state)
@@ -657,15 +655,26 @@ impl Peer {
         }
     }
 
-    fn answer_publish(
+    fn on_publish(
         &mut self,
         now: Instant,
-        state: &State,
-        before: u64,
-        token: AckToken,
-        reason: ReasonCode,
+        state: &mut State,
+        client: ClientKey,
+        message: &mut Message,
+        token: Option<AckToken>,
+        verdict: Verdict,
     ) {
-        if reason.is_error() && state.store_has_failed() && !self.connection.version().has_properties() {
+        let before = state.store_position();
+        let id = token.as_ref().map(AckToken::packet_id);
+        let reason = match verdict {
+            Ok(()) => state.publish(now, client, message, id),
+            Err(reason) => reason,
+        };
+        let Some(token) = token else { return };
+        if self.steps.is_none() {
+            self.connection.ack(now, token, reason);
+        } else if reason.is_error() && state.store_has_failed() && !self.connection.version().has_properties()
+        {
             // Its acknowledgements know no reasons: it would take any for a success.
             self.disconnect(now, ReasonCode::QuotaExceeded);
         } else {

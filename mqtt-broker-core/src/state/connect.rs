@@ -263,7 +263,7 @@ impl State {
         session.expires_at = None;
         // It comes to fetch what waits as soon as it has been answered.
         let status = LinkStatus::Blocked;
-        let window = usize::from(window.get());
+        let window = window.get();
         let kind = if client.is_some() { LinkKind::Network } else { LinkKind::Local };
         let (notify, since) = (Arc::clone(notify), now);
         let (messages, bytes) = (self.config.outbox_messages, self.config.outbox_bytes);
@@ -272,7 +272,9 @@ impl State {
             room.messages = limits.outbox_messages.unwrap_or(usize::MAX).min(room.messages);
             room.bytes = limits.outbox_bytes.unwrap_or(usize::MAX).min(room.bytes);
         }
-        session.link = Some(Link { id, notify, kind, status, window, kick: None, room, client, since });
+        let encoding = None;
+        session.link =
+            Some(Link { id, notify, kind, status, window, encoding, kick: None, room, client, since });
         self.timers.set(slot, old, None);
         self.counters.clients += 1;
         let session = &self.sessions[slot];

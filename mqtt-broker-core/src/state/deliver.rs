@@ -4,10 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Buf;
-use mqttkit_codec::{Instant, Message, QoS, ServerConnection, matches};
+use mqttkit_codec::{Instant, Message, PublishError, QoS, ServerConnection, matches};
 
 use super::exchange::{Note, RetainedNote};
 use super::handover::{InFlightForGroups, Origin};
+use super::outbox::Item;
 use super::retained::Found;
 use super::session::LinkStatus;
 use super::{ClientKey, State};
@@ -62,10 +63,17 @@ impl State {
         for_groups: &mut InFlightForGroups,
         mut steps: Option<&mut Steps>,
     ) -> Drained {
-        let Some(session) = self.current(client) else { return Drained::Blocked };
+        if self.current(client).is_none() {
+            return Drained::Blocked;
+        }
+        let encoding = self.encoding(client.slot, connection);
+        let session = &mut self.sessions[client.slot];
         // In flight in a session that stays is in flight for who knows how long.
         let keeps = session.expiry > Duration::ZERO;
-        let window = session.link.as_ref().map_or(0, |link| link.window);
+        let window = session.link.as_mut().map_or(0, |link| {
+            link.encoding = encoding;
+            usize::from(link.window)
+        });
         let max_in_flight = usize::from(self.config.max_in_flight.get());
         let share = self.budget.share().max(SMALL);
         let watermark = self.config.transmit_watermark.min(share);
@@ -113,8 +121,8 @@ impl State {
         self.drained(client, Drained::Again)
     }
 
-    /// Moves messages of QoS 0, as long as they come next and as they are: without a copy, or a share, of any. Returns
-    /// how many of so many are left to be moved in this turn.
+    /// Moves messages of QoS 0, as long as they come next and are encoded, or go as they are: without a copy, or a share,
+    /// of any. Returns how many of so many are left to be moved in this turn.
     fn drain_shared(
         &mut self,
         now: Instant,
@@ -124,40 +132,45 @@ impl State {
     ) -> usize {
         let Self { sessions, counters, observers, retained, traced, .. } = self;
         let Some(session) = sessions.get_mut(client.slot) else { return left };
-        if session.mount_point.is_some() || !traced.is_empty() || connection.is_closed() {
+        if connection.is_closed() {
             return left;
         }
+        let is_plain = session.mount_point.is_none() && traced.is_empty();
         let has_properties = connection.version().has_properties();
-        let mut send = |connection: &mut ServerConnection, message: &Message, retain| match connection
-            .publish_shared(now, message, retain)
-        {
-            Ok(()) => counters.delivered += 1,
-            Err(_) => counters.lose(observers, &session.client_id, DropCause::TooLarge, 1),
+        let mut count = |sent: Result<(), PublishError>, messages: usize| match sent {
+            Ok(()) => counters.delivered += messages as u64,
+            Err(_) => counters.lose(observers, &session.client_id, DropCause::TooLarge, messages as u64),
         };
         if let Some(cursor) = session.cursors.front_mut() {
+            if !is_plain {
+                return left;
+            }
             return cursor.give(now, retained, has_properties, left, |message| {
                 let has_room = connection.transmit().remaining() < watermark;
                 if has_room {
                     // [MQTT-3.3.1-8]
-                    send(connection, message, true);
+                    count(connection.publish_shared(now, message, true), 1);
                 }
                 has_room
             });
         }
-        if let Some(queued) = session.outbox.next()
-            && queued.is_as_published(has_properties)
-            && left == TURN
-        {
-            connection.transmit().reserve(session.outbox.bytes().min(watermark));
-        }
-        while left > 0
-            && let Some(queued) = session.outbox.next()
-            && queued.is_as_published(has_properties)
-            && !queued.message.is_expired(now)
-            && connection.transmit().remaining() < watermark
-        {
-            send(connection, &queued.message.message, queued.retain);
-            session.outbox.pop();
+        let outbox = &mut session.outbox;
+        while left > 0 && connection.transmit().remaining() < watermark {
+            match outbox.next() {
+                Some(Item::Run(run)) => count(connection.publish_encoded(now, run.packets()), run.messages()),
+                Some(Item::One(queued))
+                    if is_plain
+                        && queued.is_as_published(has_properties)
+                        && !queued.message.is_expired(now) =>
+                {
+                    if left == TURN {
+                        connection.transmit().reserve(outbox.bytes().min(watermark));
+                    }
+                    count(connection.publish_shared(now, &queued.message.message, queued.retain), 1);
+                }
+                _ => break,
+            }
+            outbox.pop();
             left -= 1;
         }
         left
@@ -217,12 +230,13 @@ impl State {
                 Err(()) => return Next::Blocked,
             }
         } else {
-            match session.outbox.next_qos() {
+            match session.outbox.next() {
                 None => return Next::Empty,
-                Some(qos) if qos > QoS::AtMostOnce && only_qos0 => return Next::Blocked,
-                Some(_) => {}
+                Some(Item::Run(_)) => return Next::Again,
+                Some(Item::One(queued)) if queued.qos > QoS::AtMostOnce && only_qos0 => return Next::Blocked,
+                Some(Item::One(_)) => {}
             }
-            let Some(queued) = session.outbox.pop() else { return Next::Empty };
+            let Some(Item::One(queued)) = session.outbox.pop() else { return Next::Empty };
             if session.kept && queued.number > 0 {
                 note = Note::Queued(queued.number);
             }
@@ -263,7 +277,11 @@ impl State {
         }
         let bodies: usize = messages.values().map(|cost| cost + crate::budget::MESSAGE).sum();
         let sessions: usize = self.sessions.iter().map(|(_, session)| session.weight()).sum();
-        (places * crate::budget::PLACE + bodies, sessions + self.retained.weight())
+        let runs: usize = self.sessions.iter().flat_map(|(_, session)| session.outbox.runs()).sum();
+        (
+            runs + places * crate::budget::PLACE + bodies,
+            sessions + self.retained.weight() + self.router.weight(),
+        )
     }
 
     /// The messages in the longest queue.

@@ -171,6 +171,11 @@ impl Journal {
         log.marks.get(log.marks.len() / 2).map_or(log.count, |&(op, _)| op)
     }
 
+    /// Whether there is a store.
+    pub(super) fn is_kept(&self) -> bool {
+        self.log.is_some()
+    }
+
     #[inline]
     pub(super) fn has_failed(&self) -> bool {
         self.log.as_ref().is_some_and(|log| log.progress.has_failed())

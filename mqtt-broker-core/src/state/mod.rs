@@ -7,6 +7,7 @@
 mod agreement;
 mod connect;
 mod deliver;
+mod encoded;
 mod exchange;
 mod filters;
 mod group;
@@ -21,6 +22,7 @@ mod publish;
 mod restore;
 mod retained;
 mod router;
+mod routes;
 mod session;
 mod subscribe;
 mod sys;
@@ -32,6 +34,7 @@ use std::sync::Arc;
 use mqttkit_codec::{Instant, ReasonCode, Str, TopicFilter, TopicName, matches};
 use slab::Slab;
 
+use self::encoded::Packets;
 use self::group::Random;
 use self::journal::Journal;
 use self::names::Names;
@@ -92,6 +95,8 @@ pub(crate) struct State {
     /// Memory for the matches of one publication, used again for the next.
     matches: Vec<Delivery>,
     groups: Vec<usize>,
+    /// The same for its packets.
+    packets: Packets,
     random: Random,
     observers: Observers,
     /// Publications to these are logged.
@@ -131,7 +136,7 @@ impl State {
             budget: Arc::clone(&rules.budget),
             sessions: Slab::new(),
             names: Names::default(),
-            router: Router::default(),
+            router: Router::new(Arc::clone(&rules.budget)),
             retained: Retained::new(Arc::clone(&rules.budget)),
             timers: Timers::default(),
             id_prefix,
@@ -143,6 +148,7 @@ impl State {
             successors: Vec::new(),
             matches: Vec::new(),
             groups: Vec::new(),
+            packets: Packets::default(),
             observers: Observers::default(),
             traced: Vec::new(),
             random: Random::new(seed),

@@ -1,78 +1,49 @@
 //! `Outbox`: the bounded queue of messages that wait for one client.
 
+mod queued;
+mod run;
+
 use std::collections::VecDeque;
-use std::num::NonZeroU32;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::Duration;
 
-use mqttkit_codec::{Instant, Message, QoS};
+use bytes::BytesMut;
+use mqttkit_codec::QoS;
 
-use super::group::Serial;
-use crate::budget::{Budget, MESSAGE, PLACE};
+pub(super) use self::queued::{Ids, Queued, ReadBuffer, Routed, cost_of, goes_as_published};
+pub(super) use self::run::Run;
+
+use self::queued::OVERHEAD;
+use crate::budget::Budget;
 use crate::config::{Config, Overflow};
-
-/// What a message costs in a queue beside its bytes, in the accounting of limits.
-const OVERHEAD: usize = 64;
-
-/// A published message, shared by everything it is queued for.
-#[derive(Debug)]
-pub(super) struct Routed {
-    pub(super) message: Message,
-    /// When its lifetime ends. [MQTT-3.3.2-5]
-    pub(super) expires: Option<Instant>,
-    /// What it was read into.
-    buffer: ReadBuffer,
-    /// In how many queues it waits. Changed only under the lock of the state.
-    places: AtomicU32,
-}
-
-/// A buffer that messages were read into, and that each of them pins.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct ReadBuffer {
-    /// What tells it from others; 0 is that of a message with memory of its own.
-    number: u64,
-    size: usize,
-}
-
-/// One message for one client.
-#[derive(Debug)]
-pub(super) struct Queued {
-    pub(super) message: Arc<Routed>,
-    pub(super) ids: Ids,
-    pub(super) qos: QoS,
-    pub(super) retain: bool,
-    /// The group that it is for, or 0.
-    pub(super) group: Serial,
-    /// What the store knows it by, or 0.
-    pub(super) number: u64,
-    /// It is the oldest in its queue that pins its read buffer.
-    pub(super) pins: bool,
-}
 
 /// How much memory the messages in one queue may pin beyond their own, in bytes. A message that would pin more is copied,
 /// which is cheap against a client that is already behind.
-const PINNED: usize = 512 << 10;
-
-/// The identifiers of the subscriptions that a delivery is for. Most have none, and nearly all of the rest one.
-#[derive(Clone, Debug, Default)]
-pub(super) enum Ids {
-    #[default]
-    None,
-    One(NonZeroU32),
-    Many(Box<[NonZeroU32]>),
-}
+const PINNED: u32 = 512 << 10;
 
 #[derive(Debug, Default)]
 pub(super) struct Outbox {
-    queue: VecDeque<Queued>,
+    queue: VecDeque<Item>,
     bytes: usize,
-    /// No message before this one is of QoS 0.
-    first_qos0: usize,
-    /// What the read buffers of those messages that have `pins` are larger than they are.
-    pinned: usize,
+    messages: u32,
+    /// How much is encoded, of the bytes.
+    encoded: u32,
+    /// Nothing before this item is of QoS 0.
+    first_qos0: u32,
+    /// What the read buffers of those messages that have `pins` are larger than they are, in bytes.
+    pinned: u32,
     budget: Arc<Budget>,
 }
+
+/// What waits: a message, or several of QoS 0 as the bytes that will be sent.
+#[derive(Debug)]
+pub(super) enum Item {
+    One(Queued),
+    Run(Run),
+}
+
+/// As long as less than this waits in encoded form, small messages are encoded when they are queued, in bytes: a client that
+/// keeps up is given them with one copy. One that does not shares the others with everybody they are for.
+const ENCODED: u32 = 64 << 10;
 
 /// How much may wait.
 #[derive(Clone, Copy, Debug)]
@@ -104,156 +75,38 @@ impl Room {
 
     /// As far as the budget goes.
     pub(super) fn within(self, budget: &Budget, sessions: usize) -> Self {
-        let alone = self.alone.min(budget.free());
-        Self { bytes: self.bytes.min(budget.queue(sessions)).min(alone), alone, ..self }
-    }
-}
-
-impl Routed {
-    /// One that has just been read.
-    pub(super) fn new(message: Message, buffer: ReadBuffer, now: Instant) -> Self {
-        let lifetime = message.properties.message_expiry_interval();
-        let expires = lifetime.map(|seconds| now + Duration::from_secs(seconds.into()));
-        Self { message, expires, buffer, places: AtomicU32::new(0) }
-    }
-
-    /// One that has memory of its own.
-    pub(super) fn of_its_own(message: Message, expires: Option<Instant>) -> Self {
-        Self { message, expires, buffer: ReadBuffer::default(), places: AtomicU32::new(0) }
-    }
-
-    /// A copy that can be kept for long.
-    pub(super) fn detached(&self) -> Self {
-        Self::of_its_own(self.message.detached(), self.expires)
-    }
-
-    /// Whether it pins no read buffer.
-    pub(super) fn is_detached(&self) -> bool {
-        self.buffer.number == 0
-    }
-
-    /// What it pins beside itself, in bytes.
-    fn pins(&self) -> usize {
-        self.buffer.size.saturating_sub(self.cost())
-    }
-
-    /// What it counts for in the limits, in bytes.
-    pub(super) fn cost(&self) -> usize {
-        let Message { topic, payload, properties, .. } = &self.message;
-        topic.as_bytes().len() + payload.len() + properties.as_bytes().len() + OVERHEAD
-    }
-
-    /// It waits in one more queue. Returns what that adds to the budget's weight: the first place brings the message.
-    fn take_place(&self) -> usize {
-        let places = self.places.load(Ordering::Relaxed);
-        self.places.store(places + 1, Ordering::Relaxed);
-        if places == 0 { PLACE + MESSAGE + self.cost() } else { PLACE }
-    }
-
-    /// It waits in one queue less.
-    fn leave_place(&self) -> usize {
-        let places = self.places.load(Ordering::Relaxed) - 1;
-        self.places.store(places, Ordering::Relaxed);
-        if places == 0 { PLACE + MESSAGE + self.cost() } else { PLACE }
-    }
-
-    pub(super) fn is_expired(&self, now: Instant) -> bool {
-        self.expires.is_some_and(|expires| expires <= now)
-    }
-
-    /// The properties that the message has now: its lifetime less the time it waited. [MQTT-3.3.2-6]
-    fn age(&self, message: &mut Message, now: Instant) {
-        let Some(expires) = self.expires else { return };
-        let left = expires - now;
-        let seconds = left.as_secs() + u64::from(left.subsec_nanos() > 0);
-        let seconds = u32::try_from(seconds).unwrap_or(u32::MAX);
-        if message.properties.message_expiry_interval() != Some(seconds) {
-            message.properties =
-                std::mem::take(&mut message.properties).with_message_expiry_interval(seconds);
-        }
-    }
-}
-
-/// Whether a message goes with QoS 0 and as it was published, to a client that is told properties or is not.
-pub(super) fn goes_as_published(qos: QoS, ids: &Ids, message: &Routed, has_properties: bool) -> bool {
-    let as_is = !has_properties || (ids.as_slice().is_empty() && message.expires.is_none());
-    as_is && qos == QoS::AtMostOnce
-}
-
-impl ReadBuffer {
-    /// Another one, of this size in bytes.
-    pub(super) fn next(self, size: usize) -> Self {
-        Self { number: self.number + 1, size }
-    }
-}
-
-impl Queued {
-    /// Whether it can be written from where it is, but for RETAIN.
-    pub(super) fn is_as_published(&self, has_properties: bool) -> bool {
-        goes_as_published(self.qos, &self.ids, &self.message, has_properties)
-    }
-
-    /// The message as the client gets it; `None` if its lifetime is over.
-    pub(super) fn into_message(self, now: Instant) -> Option<Message> {
-        if self.message.is_expired(now) {
-            return None;
-        }
-        Some(self.into_sent(now))
-    }
-
-    /// The same of one that was sent already, whose lifetime does not matter any more.
-    pub(super) fn into_sent(self, now: Instant) -> Message {
-        let mut message = self.message.message.clone();
-        self.message.age(&mut message, now);
-        message.qos = self.qos;
-        message.retain = self.retain;
-        for &id in self.ids.as_slice() {
-            message.properties = message.properties.with_subscription_identifier(id);
-        }
-        message
-    }
-}
-
-impl Ids {
-    pub(super) fn new(id: Option<NonZeroU32>) -> Self {
-        id.map_or(Self::None, Self::One)
-    }
-
-    pub(super) fn add(&mut self, id: Option<NonZeroU32>) {
-        let Some(id) = id else { return };
-        *self = match self.as_slice() {
-            [] => Self::One(id),
-            more => Self::Many(more.iter().copied().chain([id]).collect()),
-        };
-    }
-
-    /// The only one, of a delivery for one subscription.
-    pub(super) fn first(&self) -> Option<NonZeroU32> {
-        self.as_slice().first().copied()
-    }
-
-    pub(super) fn as_slice(&self) -> &[NonZeroU32] {
-        match self {
-            Self::None => &[],
-            Self::One(id) => std::slice::from_ref(id),
-            Self::Many(ids) => ids,
-        }
+        let (queue, free) = budget.queue(sessions);
+        let alone = self.alone.min(free);
+        Self { bytes: self.bytes.min(queue).min(alone), alone, ..self }
     }
 }
 
 impl Outbox {
     pub(super) fn new(budget: Arc<Budget>) -> Self {
-        Self { queue: VecDeque::new(), bytes: 0, first_qos0: 0, pinned: 0, budget }
+        Self { queue: VecDeque::new(), bytes: 0, messages: 0, encoded: 0, first_qos0: 0, pinned: 0, budget }
     }
 
+    /// The messages that wait.
     pub(super) fn len(&self) -> usize {
-        self.queue.len()
+        self.messages as usize
     }
 
-    /// What waits.
+    /// What waits and is not encoded.
     #[cfg(test)]
     pub(super) fn iter(&self) -> impl Iterator<Item = &Queued> {
-        self.queue.iter()
+        self.queue.iter().filter_map(|item| match item {
+            Item::One(queued) => Some(queued),
+            Item::Run(_) => None,
+        })
+    }
+
+    /// What waits and is encoded weighs, in bytes.
+    #[cfg(test)]
+    pub(super) fn runs(&self) -> impl Iterator<Item = usize> {
+        self.queue.iter().filter_map(|item| match item {
+            Item::One(_) => None,
+            Item::Run(run) => Some(run.weight()),
+        })
     }
 
     /// What all that waits takes, in bytes, about.
@@ -268,7 +121,8 @@ impl Outbox {
 
     /// Whether the message that came last pins the same read buffer.
     fn is_pinned(&self, message: &Routed) -> bool {
-        self.queue.back().is_some_and(|last| last.message.buffer.number == message.buffer.number)
+        let last = self.queue.back().and_then(Item::queued);
+        last.is_some_and(|last| last.message.buffer.number == message.buffer.number)
     }
 
     /// Counts what a message pins that is about to be queued.
@@ -279,12 +133,14 @@ impl Outbox {
         }
     }
 
-    /// The same for a message that was taken from this place. Those of one read buffer stand behind each other.
+    /// The same for a message that was taken from this place. Those of one read buffer stand behind each other, but for
+    /// what is encoded between them, which makes them count once more.
     fn unpin(&mut self, queued: &Queued, at: usize) {
         if queued.pins {
             self.pinned -= queued.message.pins();
-            if let Some(next) = self.queue.get_mut(at)
+            if let Some(Item::One(next)) = self.queue.get_mut(at)
                 && next.message.buffer.number == queued.message.buffer.number
+                && !next.pins
             {
                 next.pins = true;
                 self.pinned += next.message.pins();
@@ -292,20 +148,15 @@ impl Outbox {
         }
     }
 
-    /// The message that is next.
-    pub(super) fn next(&self) -> Option<&Queued> {
+    /// What is next.
+    pub(super) fn next(&self) -> Option<&Item> {
         self.queue.front()
-    }
-
-    /// The QoS of the message that is next.
-    pub(super) fn next_qos(&self) -> Option<QoS> {
-        self.queue.front().map(|queued| queued.qos)
     }
 
     /// Queues a message. `gone` is told what the store knows those by that had to go for it.
     pub(super) fn push(
         &mut self,
-        mut queued: Queued,
+        queued: Queued,
         room: Room,
         overflow: Overflow,
         mut gone: impl FnMut(u64),
@@ -315,25 +166,22 @@ impl Outbox {
         while !self.has_room(cost, room) {
             match overflow {
                 Overflow::Disconnect if queued.qos > QoS::AtMostOnce => return Pushed::Overrun,
-                Overflow::DropOldest if queued.qos > QoS::AtMostOnce => match self.pop() {
-                    Some(oldest) => {
+                Overflow::DropOldest if queued.qos > QoS::AtMostOnce => match self.drop_first() {
+                    Some(number) => {
                         displaced += 1;
-                        gone(oldest.number);
+                        gone(number);
                     }
                     None => return Pushed::Dropped,
                 },
                 // What is of QoS 0 no store knows of.
-                Overflow::DropOldestQos0 if queued.qos > QoS::AtMostOnce && self.pop_qos0() => {
+                Overflow::DropOldestQos0 if queued.qos > QoS::AtMostOnce && self.drop_first_qos0() => {
                     displaced += 1;
                 }
                 // Also where there is no room even in an empty queue: its limit is zero messages.
                 _ => return Pushed::Dropped,
             }
         }
-        self.bytes += cost;
-        self.budget.wait(0, queued.message.take_place());
-        self.pin(&mut queued);
-        self.queue.push_back(queued);
+        self.restore(queued);
         if displaced > 0 { Pushed::Displaced(displaced) } else { Pushed::Queued }
     }
 
@@ -342,66 +190,154 @@ impl Outbox {
         self.bytes += queued.message.cost();
         self.budget.wait(0, queued.message.take_place());
         self.pin(&mut queued);
-        self.queue.push_back(queued);
+        self.messages += 1;
+        self.queue.push_back(Item::One(queued));
     }
 
-    pub(super) fn pop(&mut self) -> Option<Queued> {
-        let queued = self.queue.pop_front()?;
-        self.bytes -= queued.message.cost();
-        self.budget.wait(queued.message.leave_place(), 0);
+    /// Queues a message of QoS 0 as the packet that will be sent, which has at most `most` bytes. Returns whether it did: not
+    /// if nothing is written, if there is no room, or if so much waits like that already that it may as well be shared with
+    /// others.
+    pub(super) fn push_encoded(
+        &mut self,
+        most: usize,
+        room: Room,
+        write: impl FnOnce(&mut BytesMut),
+    ) -> bool {
+        if self.encoded >= ENCODED || !self.has_room(most + OVERHEAD, room) {
+            return false;
+        }
+        let (len, more) = if let Some(Item::Run(run)) = self.queue.back_mut() {
+            let before = run.weight();
+            let len = run.push(write);
+            (len, run.weight() - before)
+        } else {
+            let mut run = Run::new();
+            let (len, weight) = (run.push(write), run.weight());
+            if len > 0 {
+                self.queue.push_back(Item::Run(run));
+            }
+            (len, weight)
+        };
+        if len == 0 {
+            return false;
+        }
+        debug_assert!(len <= most, "{len} of {most}");
+        self.budget.wait(0, more);
+        self.bytes += len + OVERHEAD;
+        self.encoded += len as u32;
+        self.messages += 1;
+        true
+    }
+
+    /// Takes what is next, however much that is.
+    pub(super) fn pop(&mut self) -> Option<Item> {
+        let item = self.queue.pop_front()?;
         self.first_qos0 = self.first_qos0.saturating_sub(1);
-        self.unpin(&queued, 0);
+        self.leaves(&item, 0);
         if self.queue.is_empty() && self.queue.capacity() > KEPT_CAPACITY {
             // A burst is over: an idle client holds little memory.
             self.queue = VecDeque::new();
         }
-        Some(queued)
+        Some(item)
+    }
+
+    /// This was taken from that place.
+    fn leaves(&mut self, item: &Item, at: usize) {
+        match item {
+            Item::One(queued) => {
+                self.messages -= 1;
+                self.bytes -= queued.message.cost();
+                self.budget.wait(queued.message.leave_place(), 0);
+                self.unpin(queued, at);
+            }
+            Item::Run(run) => {
+                self.messages -= run.messages() as u32;
+                self.bytes -= run.cost();
+                self.encoded -= run.packets().len() as u32;
+                self.budget.wait(run.weight(), 0);
+            }
+        }
+    }
+
+    /// Drops the oldest message. Returns what the store knows it by.
+    fn drop_first(&mut self) -> Option<u64> {
+        if self.drop_of_run(0) {
+            return Some(0);
+        }
+        Some(self.pop()?.queued().map_or(0, |queued| queued.number))
     }
 
     /// Drops the oldest message of QoS 0. Returns whether there was one.
-    fn pop_qos0(&mut self) -> bool {
-        let mut rest = self.queue.range(self.first_qos0..);
-        let Some(found) = rest.position(|queued| queued.qos == QoS::AtMostOnce) else {
-            self.first_qos0 = self.queue.len();
+    fn drop_first_qos0(&mut self) -> bool {
+        let before = self.first_qos0 as usize;
+        let Some(found) = self.queue.range(before..).position(Item::is_of_qos0) else {
+            self.first_qos0 = self.queue.len() as u32;
             return false;
         };
-        self.first_qos0 += found;
-        if let Some(queued) = self.queue.remove(self.first_qos0) {
-            self.bytes -= queued.message.cost();
-            self.budget.wait(queued.message.leave_place(), 0);
-            self.unpin(&queued, self.first_qos0);
+        let at = before + found;
+        self.first_qos0 = at as u32;
+        if !self.drop_of_run(at)
+            && let Some(item) = self.queue.remove(at)
+        {
+            self.leaves(&item, at);
         }
+        true
+    }
+
+    /// Drops the oldest message of the run at this place, if there is one with more than that.
+    fn drop_of_run(&mut self, at: usize) -> bool {
+        let Some(Item::Run(run)) = self.queue.get_mut(at).filter(|item| item.messages() > 1) else {
+            return false;
+        };
+        let before = run.packets().len();
+        run.drop_first();
+        let len = before - run.packets().len();
+        self.encoded -= len as u32;
+        self.bytes -= len + OVERHEAD;
+        self.messages -= 1;
         true
     }
 
     /// Whether half of the room is free again.
     pub(super) fn is_half_empty(&self, room: Room) -> bool {
-        self.queue.len() <= room.messages / 2 && self.bytes <= room.bytes / 2
+        self.len() <= room.messages / 2 && self.bytes <= room.bytes / 2
     }
 
     /// Takes out what came for groups.
     pub(super) fn take_shared(&mut self) -> impl Iterator<Item = Queued> {
-        let (shared, own): (VecDeque<_>, VecDeque<_>) =
-            std::mem::take(&mut self.queue).into_iter().partition(|queued| queued.group != 0);
-        self.first_qos0 = 0;
-        self.pinned = 0;
-        for mut queued in own {
-            self.pin(&mut queued);
-            self.queue.push_back(queued);
-        }
-        for queued in &shared {
-            self.bytes -= queued.message.cost();
-            self.budget.wait(queued.message.leave_place(), 0);
+        let all = std::mem::replace(self, Self::new(Arc::clone(&self.budget)));
+        let mut shared = Vec::new();
+        for item in all.into_items() {
+            match item {
+                Item::One(queued) if queued.group != 0 => shared.push(queued),
+                Item::One(queued) => self.restore(queued),
+                Item::Run(run) => self.restore_run(run),
+            }
         }
         shared.into_iter()
     }
 
-    /// The client is gone for now: keeps what a session keeps, detached from the read buffers it came in.
+    /// Takes everything out.
+    fn into_items(mut self) -> impl Iterator<Item = Item> {
+        std::iter::from_fn(move || self.pop())
+    }
+
+    fn restore_run(&mut self, run: Run) {
+        self.messages += run.messages() as u32;
+        self.bytes += run.cost();
+        self.encoded += run.packets().len() as u32;
+        self.budget.wait(0, run.weight());
+        self.queue.push_back(Item::Run(run));
+    }
+
+    /// The client is gone for now: keeps what a session keeps, detached from the read buffers it came in. What is encoded
+    /// is of QoS 0, and is not done for a session that would keep that.
     /// Returns how many messages of QoS 1 and 2 had no room.
     pub(super) fn go_offline(&mut self, room: Room, keep_qos0: bool, mut gone: impl FnMut(u64)) -> u64 {
         let mut dropped = 0;
-        let mut before = std::mem::replace(self, Self::new(Arc::clone(&self.budget)));
-        while let Some(mut queued) = before.pop() {
+        let before = std::mem::replace(self, Self::new(Arc::clone(&self.budget)));
+        for item in before.into_items() {
+            let Item::One(mut queued) = item else { continue };
             if queued.qos == QoS::AtMostOnce && !keep_qos0 {
                 continue;
             }
@@ -420,7 +356,28 @@ impl Outbox {
     /// A single message always fits an empty queue, so that every message that was taken can be delivered.
     pub(super) fn has_room(&self, cost: usize, room: Room) -> bool {
         let fits = self.bytes + cost <= room.bytes || (self.queue.is_empty() && cost <= room.alone);
-        fits && self.queue.len() < room.messages
+        fits && self.len() < room.messages.min(u32::MAX as usize)
+    }
+}
+
+impl Item {
+    /// The message that is not encoded.
+    fn queued(&self) -> Option<&Queued> {
+        match self {
+            Self::One(queued) => Some(queued),
+            Self::Run(_) => None,
+        }
+    }
+
+    fn messages(&self) -> usize {
+        match self {
+            Self::One(_) => 1,
+            Self::Run(run) => run.messages(),
+        }
+    }
+
+    fn is_of_qos0(&self) -> bool {
+        self.queued().is_none_or(|queued| queued.qos == QoS::AtMostOnce)
     }
 }
 
@@ -436,7 +393,8 @@ const KEPT_CAPACITY: usize = 64;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use mqttkit_codec::TopicName;
+    use crate::budget::{MESSAGE, PLACE};
+    use mqttkit_codec::{Instant, Message, TopicName};
 
     fn queued(payload: &str, qos: QoS) -> Queued {
         let message = Message::new(TopicName::try_from("t").unwrap(), payload.to_owned()).with_qos(qos);
@@ -444,10 +402,30 @@ mod tests {
         Queued { message, ids: Ids::None, qos, retain: false, group: 0, number: 0, pins: false }
     }
 
-    fn payloads(mut outbox: Outbox) -> Vec<String> {
-        std::iter::from_fn(|| outbox.pop())
-            .map(|queued| String::from_utf8(queued.message.message.payload.to_vec()).unwrap())
-            .collect()
+    /// What waits. What is encoded in the tests are packets of a letter.
+    fn payloads(outbox: Outbox) -> Vec<String> {
+        let mut payloads = Vec::new();
+        for item in outbox.into_items() {
+            match item {
+                Item::One(queued) => {
+                    payloads.push(String::from_utf8(queued.message.message.payload.to_vec()).unwrap());
+                }
+                Item::Run(run) => {
+                    assert_eq!(run.packets().len(), run.messages() * 3);
+                    let letters = run.packets().chunks(3).map(|packet| packet[2]);
+                    payloads.extend(letters.map(|letter| char::from(letter).to_string()));
+                }
+            }
+        }
+        payloads
+    }
+
+    fn push_encoded(outbox: &mut Outbox, packet: &[u8], room: Room) -> bool {
+        outbox.push_encoded(packet.len(), room, |out| out.extend_from_slice(packet))
+    }
+
+    fn encoded(letter: u8) -> [u8; 3] {
+        [0x30, 1, letter]
     }
 
     #[test]
@@ -489,6 +467,74 @@ mod tests {
         assert_eq!(push("7", QoS::AtLeastOnce), Pushed::Displaced(1));
         assert_eq!(push("8", QoS::AtLeastOnce), Pushed::Dropped);
         assert_eq!(payloads(outbox), ["2", "3", "4", "5", "6", "7"]);
+    }
+
+    /// Wherever they stand, and by whatever they are pushed out.
+    #[test]
+    fn encoded_messages_keep_their_places_and_are_dropped_one_by_one() {
+        let budget = Arc::new(Budget::new(1 << 20));
+        let room = Room { messages: 6, bytes: usize::MAX, alone: usize::MAX };
+        for (overflow, left) in [
+            (Overflow::DropOldest, ["1", "b", "c", "2", "3", "4"]),
+            (Overflow::DropOldestQos0, ["1", "c", "2", "3", "4", "5"]),
+            (Overflow::DropNewest, ["a", "1", "b", "c", "2", "3"]),
+        ] {
+            let mut outbox = Outbox::new(Arc::clone(&budget));
+            let push = |outbox: &mut Outbox, payload: &str| {
+                outbox.push(queued(payload, QoS::AtLeastOnce), room, overflow, |_| {})
+            };
+            assert!(push_encoded(&mut outbox, &encoded(b'a'), room));
+            push(&mut outbox, "1");
+            assert!(
+                push_encoded(&mut outbox, &encoded(b'b'), room)
+                    && push_encoded(&mut outbox, &encoded(b'c'), room)
+            );
+            push(&mut outbox, "2");
+            push(&mut outbox, "3");
+            assert_eq!((outbox.len(), outbox.queue.len()), (6, 5));
+            assert!(!push_encoded(&mut outbox, &encoded(b'd'), room), "what is new goes, of QoS 0");
+            push(&mut outbox, "4");
+            if overflow == Overflow::DropOldestQos0 {
+                assert_eq!(push(&mut outbox, "5"), Pushed::Displaced(1));
+            }
+            assert_eq!(outbox.len(), 6);
+            let weight: usize = outbox.runs().sum();
+            assert_eq!(
+                budget.used(),
+                weight + outbox.iter().map(|it| PLACE + MESSAGE + it.message.cost()).sum::<usize>()
+            );
+            assert_eq!(payloads(outbox), left);
+            assert_eq!(budget.used(), 0);
+        }
+    }
+
+    #[test]
+    fn no_more_is_encoded_for_a_client_that_is_behind() {
+        let room = Room { messages: usize::MAX, bytes: usize::MAX, alone: usize::MAX };
+        let mut outbox = Outbox::default();
+        let packet = [&[0x30, 0xfc, 7][..], &[0; 1020]].concat();
+        let count = (0..1_000).take_while(|_| push_encoded(&mut outbox, &packet, room)).count();
+        assert_eq!(count, (64 << 10) / packet.len() + 1);
+        assert!(!push_encoded(&mut outbox, &encoded(b'a'), room));
+        outbox.drop_first();
+        outbox.drop_first();
+        assert!(push_encoded(&mut outbox, &encoded(b'a'), room));
+        assert_eq!(outbox.pop().unwrap().messages(), count - 1);
+        assert_eq!((outbox.len(), outbox.bytes, outbox.encoded), (0, 0, 0));
+    }
+
+    #[test]
+    fn what_is_encoded_stays_where_it_is_when_groups_are_served() {
+        let room = Room { messages: 10, bytes: usize::MAX, alone: usize::MAX };
+        let mut outbox = Outbox::default();
+        assert!(push_encoded(&mut outbox, &encoded(b'a'), room));
+        let of_group = Queued { group: 1, ..queued("g", QoS::AtLeastOnce) };
+        outbox.push(of_group, room, Overflow::DropNewest, |_| {});
+        outbox.push(queued("1", QoS::AtLeastOnce), room, Overflow::DropNewest, |_| {});
+        assert!(push_encoded(&mut outbox, &encoded(b'b'), room));
+        assert_eq!(outbox.take_shared().count(), 1);
+        assert_eq!(outbox.len(), 3);
+        assert_eq!(payloads(outbox), ["a", "1", "b"]);
     }
 
     #[test]
@@ -555,12 +601,12 @@ mod tests {
             buffers.retain(|&number| number > 0);
             buffers.dedup();
             assert_eq!(outbox.pinned == 0, buffers.is_empty());
-            assert_eq!(outbox.pinned.div_ceil(PINNED / MOST), buffers.len());
+            assert_eq!(outbox.pinned.div_ceil(PINNED / MOST as u32) as usize, buffers.len());
             buffers.len()
         };
         let mut buffer = ReadBuffer::default();
         for number in 1..=20 {
-            buffer = buffer.next(PINNED / MOST);
+            buffer = buffer.next(PINNED as usize / MOST);
             for qos in [QoS::AtMostOnce, QoS::AtLeastOnce, QoS::AtMostOnce] {
                 let message = Message::new(TopicName::try_from("t").unwrap(), "x").with_qos(qos);
                 let fresh = Arc::new(Routed::new(message, buffer, Instant::ZERO));
@@ -572,7 +618,7 @@ mod tests {
             assert_eq!(pinned(&outbox), MOST.min(number));
         }
         assert_eq!(outbox.iter().filter(|queued| !queued.message.is_detached()).count(), 3 * MOST);
-        while outbox.pop_qos0() {
+        while outbox.drop_first_qos0() {
             assert_eq!(pinned(&outbox), MOST, "one of QoS 1 is left of each");
         }
         for left in (0..20).rev() {

@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
-use mqttkit_codec::{Instant, Message, PacketId, QoS, ReasonCode, Str, Will};
+use bytes::Bytes;
+use mqttkit_codec::{Instant, Message, PacketId, QoS, ReasonCode, Str, TopicName, Will};
 
 use super::group::{Pick, Serial};
-use super::outbox::{Ids, Pushed, Queued, Room, Routed};
+use super::outbox::{Ids, Pushed, Queued, Room, Routed, cost_of};
 use super::router::{Match, Wish};
 use super::session::{LinkKind, LinkStatus, Session};
 use super::{ClientKey, State};
@@ -37,31 +38,30 @@ pub(super) struct Shared {
 pub(crate) const UNKNOWN: usize = 32 << 10;
 
 impl State {
-    /// Publishes a message of a client. The reason is what to acknowledge it with.
+    /// Publishes a message of a client, and takes as much of it as is needed. The reason is what to acknowledge it with.
     /// If it is of QoS 2 its identifier is taken with it.
     pub(crate) fn publish(
         &mut self,
         now: Instant,
         client: ClientKey,
-        message: Message,
+        message: &mut Message,
         packet_id: Option<PacketId>,
     ) -> ReasonCode {
         let Some(session) = self.current(client) else {
             // The session has a new owner; the message is not lost, since its sender has no acknowledgement.
             return ReasonCode::UnspecifiedError;
         };
-        let is_local = session.link.as_ref().is_some_and(|link| link.kind == LinkKind::Local);
-        let source = packet_id
-            .filter(|_| session.kept && message.qos == QoS::ExactlyOnce)
-            .map(|packet_id| Source::Client { client_id: session.client_id.clone(), packet_id });
-        if self.store_refuses(&message, is_local) {
-            return ReasonCode::QuotaExceeded;
+        let mut source = None;
+        if message.qos > QoS::AtMostOnce {
+            let is_local = session.link.as_ref().is_some_and(|link| link.kind == LinkKind::Local);
+            source = packet_id
+                .filter(|_| session.kept && message.qos == QoS::ExactlyOnce)
+                .map(|packet_id| Source::Client { client_id: session.client_id.clone(), packet_id });
+            if self.store_refuses(message, is_local) {
+                return ReasonCode::QuotaExceeded;
+            }
         }
-        // An MQTT 3 client cannot be told that its message was refused.
-        let link = self.sessions[client.slot].link.as_ref();
-        let who = link.and_then(|link| link.client.as_deref());
-        let refusable = who.is_none_or(|client| client.version().has_properties());
-        self.route(now, Some(client.slot), message, source, refusable)
+        self.route(now, Some(client.slot), message, source, true)
     }
 
     /// What is published from now on was read into a buffer of this size, in bytes, and nothing before was.
@@ -70,12 +70,12 @@ impl State {
     }
 
     /// Publishes a message of the host.
-    pub(crate) fn publish_host(&mut self, now: Instant, message: Message) -> ReasonCode {
+    pub(crate) fn publish_host(&mut self, now: Instant, mut message: Message) -> ReasonCode {
         self.begin_buffer(UNKNOWN);
         if self.store_refuses(&message, true) {
             return ReasonCode::QuotaExceeded;
         }
-        self.route(now, None, message, None, true)
+        self.route(now, None, &mut message, None, true)
     }
 
     /// Publishes the will of a session.
@@ -89,7 +89,7 @@ impl State {
     pub(super) fn publish_will_of(&mut self, now: Instant, client_id: Option<&Str>, will: Will) {
         let source = client_id.map(|client_id| Source::Will { client_id: client_id.clone() });
         self.begin_buffer(UNKNOWN);
-        self.route(now, None, Message::from(will), source, false);
+        self.route(now, None, &mut Message::from(will), source, false);
     }
 
     /// A client of the network is not read while the store is behind; the host can only be told.
@@ -97,15 +97,19 @@ impl State {
         message.qos > QoS::AtMostOnce && (self.journal.has_failed() || (is_host && self.journal.is_behind()))
     }
 
+    /// `refusable`: whoever published it can be told that it was refused, if it has a version that can say so.
     fn route(
         &mut self,
         now: Instant,
         from: Option<usize>,
-        mut message: Message,
+        message: &mut Message,
         source: Option<Source>,
         refusable: bool,
     ) -> ReasonCode {
-        if message.topic.is_aliased() || levels(message.topic.as_bytes()) > self.config.max_topic_levels {
+        let topic = message.topic.as_bytes();
+        let most = self.config.max_topic_levels;
+        // Short ones are not counted.
+        if message.topic.is_aliased() || (topic.len() >= most && levels(topic) > most) {
             return ReasonCode::TopicNameInvalid;
         }
         if !message.properties.is_empty() {
@@ -114,37 +118,52 @@ impl State {
             message.properties = properties.without_topic_alias().without_subscription_identifiers();
         }
         self.sequence += 1;
-        let routed = Routed::new(message, self.buffer, now);
-        self.find(from, &routed.message);
-        if self.config.overflow == Overflow::Refuse && refusable && !self.all_have_room(&routed) {
+        self.find(from, message);
+        if self.config.overflow == Overflow::Refuse
+            && refusable
+            && self.understands_refusal(from)
+            && !self.all_have_room(message)
+        {
             self.matches.clear();
             self.counters.refused += 1;
             return ReasonCode::QuotaExceeded;
         }
-        let message = &routed.message;
         self.counters.published += 1;
         if self.observers.wants_messages() {
             self.observers
                 .emit(|| Event::Published { topic: message.topic.detached(), size: message.payload.len() });
         }
-        let number = self.sequence;
-        let retention = if routed.message.retain { self.retain(&routed) } else { Retention::Untouched };
-        let traced = self.is_traced(&routed.message.topic);
-        if traced {
-            self.note_published(from, &routed.message);
-        }
-        if self.matches.is_empty() {
-            self.journal.published(&routed, number, retention, source);
-            return ReasonCode::NoMatchingSubscribers;
-        }
-        let mut shared = Shared::new(Arc::new(routed), traced);
+        let reason = match self.matches[..] {
+            [] => ReasonCode::NoMatchingSubscribers,
+            _ => ReasonCode::Success,
+        };
         let mut matches = std::mem::take(&mut self.matches);
-        for delivery in matches.drain(..) {
-            self.push(now, &mut shared, delivery);
+        let traced = self.is_traced(&message.topic);
+        if traced {
+            self.note_published(from, message, matches.len());
+        } else {
+            self.push_encoded(message, &mut matches);
+        }
+        if !matches.is_empty() || message.retain || self.journal.is_kept() {
+            let number = self.sequence;
+            let message = std::mem::replace(message, Message::new(TopicName::ALIASED, Bytes::new()));
+            let routed = Routed::new(message, self.buffer, now);
+            let retention = if routed.message.retain { self.retain(&routed) } else { Retention::Untouched };
+            let mut shared = Shared::new(Arc::new(routed), traced);
+            for delivery in matches.drain(..) {
+                self.push(now, &mut shared, delivery);
+            }
+            self.journal.published(&shared.fresh, number, retention, source);
         }
         self.matches = matches;
-        self.journal.published(&shared.fresh, number, retention, source);
-        ReasonCode::Success
+        reason
+    }
+
+    /// An MQTT 3 client cannot be told that its message was refused.
+    fn understands_refusal(&self, from: Option<usize>) -> bool {
+        let link = from.and_then(|slot| self.sessions.get(slot)?.link.as_ref());
+        let who = link.and_then(|link| link.client.as_deref());
+        who.is_none_or(|client| client.version().has_properties())
     }
 
     /// Keeps the message for later subscribers, or forgets the one that was kept.
@@ -163,7 +182,7 @@ impl State {
         }
     }
 
-    fn note_published(&mut self, from: Option<usize>, message: &Message) {
+    fn note_published(&mut self, from: Option<usize>, message: &Message, receivers: usize) {
         let publisher = from.and_then(|slot| self.sessions.get(slot));
         self.observers.remarks.add(Remark::Published {
             topic: message.topic.detached(),
@@ -171,7 +190,7 @@ impl State {
             qos: message.qos,
             retain: message.retain,
             size: message.payload.len(),
-            receivers: self.matches.len(),
+            receivers,
         });
     }
 
@@ -186,7 +205,7 @@ impl State {
             ids: Ids::new(wish.id),
             group,
         };
-        router.for_each_match(message.topic.as_str(), |found| match found {
+        router.for_each_match(&message.topic, |found| match found {
             // [MQTT-3.8.3-3]
             Match::Session(slot, wish) if wish.options.no_local && from == Some(slot) => {}
             Match::Session(slot, wish) => {
@@ -216,8 +235,8 @@ impl State {
     }
 
     /// Whether everybody who is to get the message with QoS 1 or 2 has room for it.
-    fn all_have_room(&self, message: &Routed) -> bool {
-        let cost = message.cost();
+    fn all_have_room(&self, message: &Message) -> bool {
+        let cost = cost_of(message);
         self.matches.iter().filter(|delivery| delivery.qos > QoS::AtMostOnce).all(|delivery| {
             let session = self.sessions.get(delivery.slot);
             session.is_none_or(|session| {
@@ -321,5 +340,5 @@ impl Shared {
 }
 
 pub(super) fn levels(topic: &[u8]) -> usize {
-    topic.split(|&byte| byte == b'/').count()
+    1 + topic.iter().map(|&byte| usize::from(byte == b'/')).sum::<usize>()
 }

@@ -2,11 +2,14 @@
 
 use std::collections::HashMap;
 use std::num::NonZeroU32;
+use std::sync::Arc;
 
-use mqttkit_codec::{FilterMap, QoS, SubscriptionOptions, TopicFilter};
+use mqttkit_codec::{FilterMap, QoS, SubscriptionOptions, TopicFilter, TopicName};
 use slab::Slab;
 
 use super::group::{Group, Pick, Serial};
+use super::routes::Routes;
+use crate::budget::Budget;
 
 /// What a session wants of a subscription.
 #[derive(Clone, Copy, Debug)]
@@ -16,9 +19,12 @@ pub(super) struct Wish {
 }
 
 /// All subscriptions of all sessions. A session is named by its slot.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Router {
     filters: FilterMap<Target, Wish>,
+    routes: Routes<(Target, Wish)>,
+    /// Memory for what is found for one topic, used again for the next.
+    found: Vec<(Target, Wish)>,
     groups: Slab<Group>,
     by_name: HashMap<TopicFilter, usize>,
     by_serial: HashMap<Serial, usize>,
@@ -51,6 +57,19 @@ pub(super) enum Match {
 }
 
 impl Router {
+    pub(super) fn new(budget: Arc<Budget>) -> Self {
+        Self {
+            filters: FilterMap::new(),
+            routes: Routes::new(budget),
+            found: Vec::new(),
+            groups: Slab::new(),
+            by_name: HashMap::new(),
+            by_serial: HashMap::new(),
+            last_serial: 0,
+            len: 0,
+        }
+    }
+
     /// How many subscriptions there are.
     pub(super) fn len(&self) -> usize {
         self.len
@@ -73,6 +92,7 @@ impl Router {
             self.filters.insert(filter.pattern(), Target::session(slot), wish).is_none()
         };
         self.len += usize::from(new);
+        self.forget(filter);
         new
     }
 
@@ -84,17 +104,48 @@ impl Router {
             self.filters.remove(filter.pattern(), &Target::session(slot)).is_some()
         };
         self.len -= usize::from(removed);
+        self.forget(filter);
         removed
     }
 
+    /// What was found may be different now.
+    fn forget(&mut self, filter: &TopicFilter) {
+        if self.len == 0 {
+            self.routes.clear();
+        } else if filter.has_wildcard() {
+            self.routes.forget_all();
+        } else {
+            self.routes.forget(filter.pattern().as_bytes());
+        }
+    }
+
     /// Calls `found` for each matching subscription; a session with several is found several times.
-    pub(super) fn for_each_match(&self, topic: &str, mut found: impl FnMut(Match)) {
-        self.filters.for_each_match(topic, |target, wish| {
-            found(match *target {
-                Target::Session(slot) => Match::Session(slot as usize, *wish),
+    pub(super) fn for_each_match(&mut self, topic: &TopicName, mut found: impl FnMut(Match)) {
+        let mut tell = |&(target, wish): &(Target, Wish)| {
+            found(match target {
+                Target::Session(slot) => Match::Session(slot as usize, wish),
                 Target::Group(group) => Match::Group(group as usize),
             });
+        };
+        if let Some(known) = self.routes.get(topic.as_bytes()) {
+            return known.iter().for_each(tell);
+        }
+        let mut all = std::mem::take(&mut self.found);
+        self.filters.for_each_match(topic.as_str(), |&target, &wish| {
+            tell(&(target, wish));
+            all.push((target, wish));
         });
+        if self.len > 0 {
+            self.routes.note(topic.as_bytes(), &all);
+        }
+        all.clear();
+        self.found = all;
+    }
+
+    /// What is known of topics weighs, in bytes.
+    #[cfg(test)]
+    pub(super) fn weight(&self) -> usize {
+        self.routes.weight()
     }
 
     /// The member of a group that gets the next message, with the name of the group.
@@ -184,7 +235,7 @@ mod tests {
 
     fn turns(router: &mut Router, topic: &str, online: impl Fn(usize) -> bool + Copy) -> Vec<usize> {
         let mut groups = Vec::new();
-        router.for_each_match(topic, |found| {
+        router.for_each_match(&TopicName::try_from(topic).unwrap(), |found| {
             if let Match::Group(group) = found {
                 groups.push(group);
             }
@@ -198,7 +249,7 @@ mod tests {
 
     #[test]
     fn members_of_a_group_take_turns() {
-        let mut router = Router::default();
+        let mut router = Router::new(Arc::new(Budget::new(1 << 20)));
         for slot in 0..3 {
             assert!(router.insert(&filter("$share/g/a/+"), slot, NO_WISH));
         }
@@ -214,7 +265,7 @@ mod tests {
 
     #[test]
     fn nothing_is_left_of_a_group_without_members() {
-        let mut router = Router::default();
+        let mut router = Router::new(Arc::new(Budget::new(1 << 20)));
         router.insert(&filter("$share/g/a"), 7, NO_WISH);
         router.insert(&filter("a"), 7, NO_WISH);
         assert_eq!(router.len(), 2);

@@ -12,7 +12,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use mqttkit_codec::{Instant, Session as InFlight, Str, TopicFilter, Will};
+use mqttkit_codec::{Instant, Session as InFlight, Str, TopicFilter, Version, Will};
 
 use super::filters::Filters;
 use super::handover::InFlightForGroups;
@@ -82,7 +82,9 @@ pub(super) struct Link {
     pub(super) kind: LinkKind,
     pub(super) status: LinkStatus,
     /// How many QoS 1 and 2 messages the client takes at a time.
-    pub(super) window: usize,
+    pub(super) window: u16,
+    /// What encodes messages of QoS 0 for it, if they may be encoded when they are queued.
+    pub(super) encoding: Option<Encoding>,
     /// Why the connection is to end.
     pub(super) kick: Option<Box<Refusal>>,
     /// How much may wait for it.
@@ -91,6 +93,14 @@ pub(super) struct Link {
     pub(super) client: Option<Arc<Client>>,
     /// Since when.
     pub(super) since: Instant,
+}
+
+/// In what form a connection takes messages of QoS 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Encoding {
+    pub(super) version: Version,
+    /// The largest packet, in bytes.
+    pub(super) max_packet_size: u32,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
