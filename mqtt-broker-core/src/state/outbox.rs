@@ -43,7 +43,7 @@ pub(super) enum Item {
 
 /// As long as less than this waits in encoded form, small messages are encoded when they are queued, in bytes: a client that
 /// keeps up is given them with one copy. One that does not shares the others with everybody they are for.
-const ENCODED: u32 = 64 << 10;
+const ENCODED: u32 = 128 << 10;
 
 /// How much may wait.
 #[derive(Clone, Copy, Debug)]
@@ -514,7 +514,7 @@ mod tests {
         let mut outbox = Outbox::default();
         let packet = [&[0x30, 0xfc, 7][..], &[0; 1020]].concat();
         let count = (0..1_000).take_while(|_| push_encoded(&mut outbox, &packet, room)).count();
-        assert_eq!(count, (64 << 10) / packet.len() + 1);
+        assert_eq!(count, ENCODED as usize / packet.len() + 1);
         assert!(!push_encoded(&mut outbox, &encoded(b'a'), room));
         outbox.drop_first();
         outbox.drop_first();
