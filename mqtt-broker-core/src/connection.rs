@@ -83,7 +83,6 @@ pub(crate) struct Connection<L: Link> {
     /// The link has neither failed nor been given up.
     link_works: bool,
     peer: Peer,
-    notify: Arc<Notify>,
     /// What was read and not yet decoded.
     input: BytesMut,
     /// There may be complete packets in `input`.
@@ -91,7 +90,7 @@ pub(crate) struct Connection<L: Link> {
     /// What the state had for us at the last turn.
     turn: Turn,
     /// The policy thinks about the client.
-    verdict: Option<Asking>,
+    verdict: Option<Box<Asking>>,
     /// When a client is refused that could not be let in by then.
     patience: Option<Instant>,
     /// The link holds bytes that it has not written.
@@ -127,13 +126,12 @@ impl<L: Link> Connection<L> {
         inner.start_keeper();
         let now = inner.now();
         let rules = Arc::clone(inner.rules());
-        let peer = Peer::new(rules, inner.store_progress(), now, info, Arc::clone(&notify));
+        let peer = Peer::new(rules, inner.store_progress(), now, info, notify);
         Self {
             inner,
             link,
             link_works: true,
             peer,
-            notify,
             input: BytesMut::new(),
             undecoded: false,
             turn: Turn::Idle,
@@ -154,7 +152,7 @@ impl<L: Link> Connection<L> {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         for _ in 0..ROUNDS {
             let now = self.inner.now();
-            let flags = self.notify.take(cx.waker());
+            let flags = self.peer.notify().take(cx.waker());
             let traces = self.inner.traces().epoch();
             if traces != self.traces_seen {
                 self.traces_seen = traces;
@@ -251,15 +249,9 @@ impl<L: Link> Connection<L> {
                 Turn::Idle
             }
         });
-        self.turn = match outcome {
-            Turn::Authenticate(connect) => {
-                self.verdict = self.peer.ask(connect);
-                Turn::Idle
-            }
-            turn => turn,
-        };
+        self.turn = outcome;
         if let Some(connect) = self.peer.take_newcomer() {
-            self.verdict = self.peer.ask(connect);
+            self.verdict = self.peer.ask(connect).map(Box::new);
         }
         if !was_listening && self.peer.is_open() && self.peer.takes_input() {
             // What came behind the CONNECT, or while nothing was read.
@@ -446,7 +438,9 @@ impl<L: Link> Connection<L> {
         let answered = {
             let mut finish = pin!(self.link.finish());
             poll_fn(|cx| {
-                if self.notify.take(cx.waker()) & ABORT != 0 || Pin::new(&mut timer).poll(cx).is_ready() {
+                if self.peer.notify().take(cx.waker()) & ABORT != 0
+                    || Pin::new(&mut timer).poll(cx).is_ready()
+                {
                     return Poll::Ready(false);
                 }
                 finish.as_mut().poll(cx).map(|_| true)
@@ -487,6 +481,6 @@ mod tests {
     #[test]
     fn a_connection_is_small() {
         let size = size_of::<Connection<ServerLink<<TokioRuntime as Runtime>::Stream>>>();
-        assert!(size <= 728, "a connection is {size} bytes");
+        assert!(size <= 640, "a connection is {size} bytes");
     }
 }

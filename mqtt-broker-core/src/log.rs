@@ -50,7 +50,7 @@ impl Log {
             client = client.client_id().as_str(),
             user = client.identity().name(),
             peer = peer.address.map(tracing::field::display),
-            via = peer.via.map(tracing::field::display),
+            via = peer.via.as_deref().map(tracing::field::display),
             listener = peer.listener.as_deref(),
             scheme = %peer.scheme,
             version = %client.version(),

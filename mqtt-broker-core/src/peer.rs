@@ -39,40 +39,47 @@ pub(crate) struct Peer {
     rules: Arc<Rules>,
     info: Arc<PeerInfo>,
     client: Option<Arc<Client>>,
-    /// The client identifier in the CONNECT.
-    claimed: Option<Box<Str>>,
     /// The messages in flight that came for shared subscriptions.
     for_groups: InFlightForGroups,
     /// How many QoS 1 and 2 messages the client takes at a time.
     window: u16,
+    /// What there is only of a client that comes in or has to come in again, mostly.
+    rare: Option<Box<Rare>>,
+    /// What waits for the store, if there is one.
+    steps: Option<Box<Steps>>,
+    /// Of a client whose rates are limited.
+    meter: Option<Box<Meter>>,
+    /// What this connection weighs in the budget.
+    charge: Charge,
+    /// Who it is: what it weighs however idle it is.
+    base: u32,
+    /// A CONNECT that is not decided yet, in bytes.
+    undecided: u32,
+    /// How large the buffer is, at most, that the latest packets were in.
+    buffer: u32,
+    /// Nothing was left in it.
+    emptied: bool,
+}
+
+/// What a connection has for a while, or never.
+#[derive(Debug, Default)]
+struct Rare {
+    /// The client identifier in the CONNECT.
+    claimed: Option<Str>,
     /// The enhanced authentication that goes on.
     exchange: Option<Arc<Exchange>>,
     /// The client is to answer a question of the policy.
     challenged: bool,
     /// What ends an enhanced authentication, for CONNACK.
-    last_word: Option<Box<Bytes>>,
-    /// The client wants to authenticate again.
-    again: Option<Box<Connect>>,
-    /// It has, and the state is still to be told.
+    last_word: Option<Bytes>,
+    /// The client comes in, or wants to authenticate again: the policy is to be asked about it.
+    newcomer: Option<Box<Connect>>,
+    /// It has authenticated again, and the state is still to be told.
     renewed: bool,
     /// When the client must have authenticated again.
     valid_until: Option<Instant>,
-    /// What waits for the store, if there is one.
-    steps: Option<Box<Steps>>,
-    /// Of a client whose rates are limited.
-    meter: Option<Box<Meter>>,
     /// A ban that came of what this client did, and that the state is still to be told of.
-    ban: Option<Box<Ban>>,
-    /// What this connection weighs in the budget.
-    charge: Charge,
-    /// Who it is: what it weighs however idle it is.
-    base: usize,
-    /// A CONNECT that is not decided yet, in bytes.
-    undecided: usize,
-    /// How large the buffer is, at most, that the latest packets were in.
-    buffer: usize,
-    /// Nothing was left in it.
-    emptied: bool,
+    ban: Option<Ban>,
 }
 
 /// ```text
@@ -126,10 +133,8 @@ pub(crate) use steps::{Step, Steps, waits_for};
 pub(crate) type Verdict = Result<(), ReasonCode>;
 
 /// What a turn came to.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) enum Turn {
-    /// Ask the policy about this client, then [`Peer::allow`] or [`Peer::refuse`] it.
-    Authenticate(Box<Connect>),
     /// The state has no more for now: the bell rings.
     Idle,
     /// The state has more, for when this connection can take it.
@@ -160,20 +165,13 @@ impl Peer {
             rules,
             info: Arc::new(info),
             client: None,
-            claimed: None,
             for_groups: InFlightForGroups::new(),
             window: 0,
-            exchange: None,
-            challenged: false,
-            last_word: None,
-            again: None,
-            renewed: false,
-            valid_until: None,
+            rare: None,
             steps: store.map(|progress| Box::new(Steps::new(progress.clone()))),
             meter: None,
-            ban: None,
             charge,
-            base,
+            base: length(base),
             undecided: 0,
             buffer: 0,
             emptied: true,
@@ -187,7 +185,7 @@ impl Peer {
             return false;
         }
         // What was taken from the front before counts too.
-        self.buffer = input.capacity().max(if self.emptied { 0 } else { self.buffer });
+        self.buffer = length(input.capacity()).max(if self.emptied { 0 } else { self.buffer });
         let more = self.decode_batch(now, input, work);
         self.emptied = input.is_empty();
         more
@@ -204,7 +202,7 @@ impl Peer {
             let Some(event) = event else { return false };
             match event {
                 ServerEvent::Connect(connect) => {
-                    self.undecided = before - input.len();
+                    self.undecided = length(before - input.len());
                     work.push(Work::Connect(connect));
                 }
                 ServerEvent::Publish { mut message, token, .. } => {
@@ -261,7 +259,7 @@ impl Peer {
 
     fn work(&mut self, now: Instant, state: &mut State, work: &mut [Work]) -> Turn {
         if !work.is_empty() {
-            state.begin_buffer(self.buffer);
+            state.begin_buffer(self.buffer as usize);
         }
         for work in work.iter_mut() {
             // A message stays where it is, and is taken only if somebody keeps it.
@@ -274,7 +272,8 @@ impl Peer {
             match (mem::replace(work, Work::Done), &self.phase) {
                 (Work::Connect(connect), _) => {
                     if let Some(connect) = self.on_connect(now, state, connect) {
-                        return Turn::Authenticate(connect);
+                        self.rare().newcomer = Some(connect);
+                        return Turn::Idle;
                     }
                 }
                 (Work::Subscribe { subscribe, wishes }, &Phase::Open(client)) => {
@@ -308,15 +307,16 @@ impl Peer {
 
     /// The policy lets the client in. Asks it about the client's will; not to be called under the lock.
     pub(crate) fn allow(&mut self, now: Instant, mut connect: Box<Connect>, admission: Admission) {
-        self.ban = self.rules.doorman.arrives(now, &connect.client_id).map(Box::new);
-        if self.ban.is_some() {
+        if let Some(ban) = self.rules.doorman.arrives(now, &connect.client_id) {
+            self.rare().ban = Some(ban);
             self.refuse(now, &Refusal::new(ReasonCode::Banned));
             return;
         }
-        self.last_word = admission.authentication_data.clone().map(Box::new);
+        if let Some(data) = &admission.authentication_data {
+            self.rare().last_word = Some(data.clone());
+        }
         let client = Client::new(&connect, admission, Arc::clone(&self.info));
         self.client = Some(Arc::new(client));
-        self.claimed = None;
         if let Some(will) = &mut connect.will {
             let mut message = Message::from(will.clone());
             if let Err(reason) = self.place_message(&mut message) {
@@ -375,8 +375,9 @@ impl Peer {
     }
 
     pub(crate) fn handle_timeout(&mut self, now: Instant) {
-        if self.valid_until.is_some_and(|at| at <= now) {
-            self.valid_until = None;
+        if let Some(rare) = &mut self.rare
+            && rare.valid_until.take_if(|at| *at <= now).is_some()
+        {
             self.disconnect(now, ReasonCode::MaximumConnectTime);
         }
         if let Some(meter) = self.meter.as_mut().filter(|meter| meter.holds()) {
@@ -403,7 +404,7 @@ impl Peer {
             Some(held) => Some(held),
             None => self.silence(),
         };
-        [next, self.valid_until].into_iter().flatten().min()
+        [next, self.rare.as_ref().and_then(|rare| rare.valid_until)].into_iter().flatten().min()
     }
 
     /// When the client has been silent for too long.
@@ -427,7 +428,8 @@ impl Peer {
         if self.connection.is_closed() {
             self.undecided = 0;
         }
-        let sent = input + self.undecided + self.connection.memory_for_client();
+        let (base, undecided) = (self.base as usize, self.undecided as usize);
+        let sent = input + undecided + self.connection.memory_for_client();
         let budget = self.charge.budget();
         if sent > SMALL && sent > budget.sending() && !self.connection.is_closed() {
             match self.phase {
@@ -435,8 +437,8 @@ impl Peer {
                 _ => self.disconnect(now, ReasonCode::QuotaExceeded),
             }
         }
-        let weight = self.base + self.undecided + input + self.connection.memory();
-        self.charge.set(weight, sent, self.base);
+        let weight = base + undecided + input + self.connection.memory();
+        self.charge.set(weight, sent, base);
     }
 
     /// Everything that the client has sent so far has been decoded.
@@ -471,7 +473,7 @@ impl Peer {
             Phase::Open(_) => {
                 !self.steps.as_ref().is_some_and(|steps| steps.is_entering() || steps.is_held())
             }
-            Phase::Deciding(_) => self.challenged,
+            Phase::Deciding(_) => self.rare.as_ref().is_some_and(|rare| rare.challenged),
             Phase::Done(_) => false,
         };
         may && !self.connection.is_closed() && !self.is_held()
@@ -489,7 +491,8 @@ impl Peer {
 
     /// Who the client is; until it was allowed in, who it says it is.
     pub(crate) fn client_id(&self) -> Option<&Str> {
-        self.client.as_deref().map(Client::client_id).or(self.claimed.as_deref())
+        let claimed = || self.rare.as_ref()?.claimed.as_ref();
+        self.client.as_deref().map(Client::client_id).or_else(claimed)
     }
 
     pub(crate) fn client(&self) -> Option<&Client> {
@@ -502,6 +505,11 @@ impl Peer {
 
     fn address(&self) -> Option<IpAddr> {
         self.info.address.map(|address| address.ip())
+    }
+
+    /// What is rung for this connection.
+    pub(crate) fn notify(&self) -> &Notify {
+        &self.notify
     }
 
     pub(crate) fn info(&self) -> &Arc<PeerInfo> {
@@ -539,7 +547,7 @@ impl Peer {
 
     /// Keeps who a client says it is, of one that is not let in yet.
     fn claim(&mut self, connect: &Connect) {
-        self.claimed = Some(Box::new(connect.client_id.detached()));
+        self.rare().claimed = Some(connect.client_id.detached());
     }
 
     /// Lets a client that was allowed in have its session, as soon as that is free.
@@ -553,7 +561,10 @@ impl Peer {
                 self.phase = Phase::Open(accepted.client);
                 self.undecided = 0;
                 let limits = accepted.who.limits();
-                self.valid_until = limits.valid_for.map(|valid| now + valid);
+                let valid_until = limits.valid_for.map(|valid| now + valid);
+                // All the rest of that is over.
+                let rare = valid_until.map(|_| Box::new(Rare { valid_until, ..Rare::default() }));
+                let last_word = mem::replace(&mut self.rare, rare).and_then(|rare| rare.last_word);
                 self.meter = Meter::new(&self.rules.config, limits);
                 self.client = Some(accepted.who);
                 self.for_groups = accepted.for_groups;
@@ -565,7 +576,7 @@ impl Peer {
                     steps.hold(op);
                 }
                 let mut connack = self.rules.capabilities.announce(accepted.connack);
-                if let Some(data) = self.last_word.take().and_then(|data| Binary::try_from(*data).ok()) {
+                if let Some(data) = last_word.and_then(|data| Binary::try_from(data).ok()) {
                     // The codec connection names the method, and leaves both out if there was none.
                     connack.properties = connack.properties.with_authentication_data(&data);
                 }
@@ -592,9 +603,8 @@ impl Peer {
         {
             self.dismiss(now, &refusal);
         }
-        if let (Phase::Open(key), Some(client), true) =
-            (&self.phase, &self.client, mem::take(&mut self.renewed))
-        {
+        let renewed = self.rare.as_mut().is_some_and(|rare| mem::take(&mut rare.renewed));
+        if let (Phase::Open(key), Some(client), true) = (&self.phase, &self.client, renewed) {
             state.renew(*key, client);
         }
         if self.is_ending() {
@@ -621,8 +631,7 @@ impl Peer {
 
     /// Tells of a ban.
     fn tell(&mut self, state: &mut State) {
-        if let Some(ban) = self.ban.take() {
-            let Ban { subject, cause, .. } = *ban;
+        if let Some(Ban { subject, cause, .. }) = self.rare.as_mut().and_then(|rare| rare.ban.take()) {
             state.tell_of_ban(subject, cause);
         }
     }
@@ -704,6 +713,10 @@ impl Peer {
             Turn::Idle | Turn::Blocked if due && !self.connection.is_closed() => Turn::Again,
             turn => turn,
         }
+    }
+
+    fn rare(&mut self) -> &mut Rare {
+        self.rare.get_or_insert_default()
     }
 
     fn count_in_flight(&self) {
@@ -809,6 +822,11 @@ impl Peer {
             Decision::Deny(_) => Err(ReasonCode::NotAuthorized),
         }
     }
+}
+
+/// A length in bytes, of nothing that may be longer than a packet, as a connection keeps it.
+fn length(bytes: usize) -> u32 {
+    bytes.try_into().unwrap_or(u32::MAX)
 }
 
 /// What is known of a peer and kept for the length of its connection, in bytes.

@@ -128,7 +128,7 @@ pub struct PeerInfo {
     /// the address of the socket. A proxy that tells no port gives port 0.
     pub address: Option<SocketAddr>,
     /// The address of the socket, where that belongs to a proxy that spoke for the client.
-    pub via: Option<SocketAddr>,
+    pub via: Option<Box<SocketAddr>>,
     /// How MQTT is carried.
     pub scheme: Scheme,
     /// The name of the listener that accepted the connection, if whoever runs it gave it one.
@@ -148,7 +148,7 @@ impl PeerInfo {
     /// The client is `client`, if that is known better than by the socket.
     pub(crate) fn behind(&mut self, client: Option<SocketAddr>) {
         if let Some(client) = client {
-            self.via = self.via.or(self.address);
+            self.via = self.via.take().or(self.address.map(Box::new));
             self.address = Some(client);
         }
     }

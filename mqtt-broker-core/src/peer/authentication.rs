@@ -24,7 +24,7 @@ impl Peer {
     pub(crate) fn ask(&self, connect: Box<Connect>) -> Option<Asking> {
         let policy = Arc::clone(self.rules.policy.as_ref()?);
         let info = Arc::clone(&self.info);
-        let exchange = self.exchange.clone();
+        let exchange = self.rare.as_ref().and_then(|rare| rare.exchange.clone());
         let current = self.client.clone().filter(|_| self.is_open());
         Some(Box::pin(async move {
             let mut request = ConnectRequest::new(&info, &connect);
@@ -41,15 +41,17 @@ impl Peer {
         &mut self,
         cx: &mut Context<'_>,
         now: Instant,
-        asking: &mut Option<Asking>,
+        asking: &mut Option<Box<Asking>>,
     ) -> bool {
         let Some(thinks) = asking else { return false };
-        let Poll::Ready((connect, verdict)) = thinks.as_mut().poll(cx) else {
+        let Poll::Ready((connect, verdict)) = (**thinks).as_mut().poll(cx) else {
             return self.challenge(now);
         };
         *asking = None;
-        self.challenged = false;
-        let exchange = self.exchange.take();
+        let exchange = self.rare.as_mut().and_then(|rare| {
+            rare.challenged = false;
+            rare.exchange.take()
+        });
         let ignored = exchange.as_ref().is_some_and(|exchange| !exchange.was_noticed());
         match verdict {
             // [MQTT-4.12.0-1]: nobody looked at the method, or whoever did has not decided by it: nobody supports it.
@@ -60,7 +62,7 @@ impl Peer {
             Ok(admission) => self.allow(now, connect, admission),
             Err(refusal) => {
                 if matches!(refusal.reason(), ReasonCode::BadUserNameOrPassword | ReasonCode::NotAuthorized) {
-                    self.ban = self.rules.doorman.fails(now, self.address()).map(Box::new);
+                    self.rare().ban = self.rules.doorman.fails(now, self.address());
                 }
                 self.refuse(now, &refusal);
             }
@@ -68,9 +70,10 @@ impl Peer {
         true
     }
 
-    /// A client that is in wants to authenticate again: ask about it.
+    /// A client comes in, or wants to authenticate again: ask about it, then [`allow`](Self::allow) or
+    /// [`refuse`](Self::refuse) it.
     pub(crate) fn take_newcomer(&mut self) -> Option<Box<Connect>> {
-        self.again.take()
+        self.rare.as_mut()?.newcomer.take()
     }
 
     /// Begins an exchange if CONNECT asks for one. Returns whether that can be.
@@ -78,16 +81,18 @@ impl Peer {
         let Some(method) = connect.properties.authentication_method() else { return true };
         // Not to pin what it was read into.
         let data = connect.properties.authentication_data().unwrap_or_default();
-        self.exchange = Some(Arc::new(Exchange::new(method.detached(), Bytes::copy_from_slice(&data))));
+        let exchange = Exchange::new(method.detached(), Bytes::copy_from_slice(&data));
+        self.rare().exchange = Some(Arc::new(exchange));
         self.rules.policy.is_some()
     }
 
     /// A step of the client.
     pub(super) fn on_auth(&mut self, auth: &Auth, work: &mut Vec<Work>) {
         let data = auth.properties.authentication_data().unwrap_or_default();
-        let fits = match (auth.reason, &self.exchange, &self.client) {
+        let exchange = self.rare.as_ref().and_then(|rare| rare.exchange.clone());
+        let fits = match (auth.reason, exchange, &self.client) {
             (ReasonCode::ContinueAuthentication, Some(exchange), _) => {
-                self.challenged = false;
+                self.rare().challenged = false;
                 exchange.answer(Bytes::copy_from_slice(&data))
             }
             (ReasonCode::ReAuthenticate, None, Some(client)) if self.rules.policy.is_some() => {
@@ -99,7 +104,7 @@ impl Peer {
                     connect.properties = connect.properties.with_authentication_data(&data);
                 }
                 self.begin_exchange(&connect);
-                self.again = Some(Box::new(connect));
+                self.rare().newcomer = Some(Box::new(connect));
                 true
             }
             _ => false,
@@ -111,10 +116,11 @@ impl Peer {
 
     /// Sends the client what the policy wants to ask it.
     fn challenge(&mut self, now: Instant) -> bool {
-        let Some(data) = self.exchange.as_ref().and_then(|exchange| exchange.take_challenge()) else {
+        let exchange = self.rare.as_ref().and_then(|rare| rare.exchange.as_ref());
+        let Some(data) = exchange.and_then(|exchange| exchange.take_challenge()) else {
             return false;
         };
-        self.challenged = true;
+        self.rare().challenged = true;
         self.say(now, ReasonCode::ContinueAuthentication, Some(&data));
         true
     }
@@ -124,8 +130,10 @@ impl Peer {
         let last_word = admission.authentication_data.clone();
         if let Some(client) = &mut self.client {
             Arc::<Client>::make_mut(client).renew(admission);
-            self.valid_until = client.limits().valid_for.map(|valid| now + valid);
-            self.renewed = true;
+            let valid_until = client.limits().valid_for.map(|valid| now + valid);
+            let rare = self.rare();
+            rare.valid_until = valid_until;
+            rare.renewed = true;
         }
         self.say(now, ReasonCode::Success, last_word.as_ref());
     }

@@ -73,7 +73,7 @@ struct Line {
     peer: Peer,
     client: ClientConnection,
     notify: Arc<Notify>,
-    asking: Option<Asking>,
+    asking: Option<Box<Asking>>,
     up: BytesMut,
     down: BytesMut,
     /// The last turn was blocked: it comes again when it could write.
@@ -394,12 +394,10 @@ impl World {
             moved |=
                 rang || decided || line.again || more || line.up.len() != before || line.peer.is_ending();
             line.blocked = matches!(turn, Turn::Blocked);
-            line.again = more || matches!(turn, Turn::Again | Turn::Authenticate(_));
-            if let Turn::Authenticate(connect) = turn {
-                line.asking = line.peer.ask(connect);
-            }
+            line.again = more || matches!(turn, Turn::Again);
             if let Some(connect) = line.peer.take_newcomer() {
-                line.asking = line.peer.ask(connect);
+                line.asking = line.peer.ask(connect).map(Box::new);
+                line.again = true;
             }
             self.ring();
         }

@@ -266,15 +266,22 @@ impl State {
         let window = window.get();
         let kind = if client.is_some() { LinkKind::Network } else { LinkKind::Local };
         let (notify, since) = (Arc::clone(notify), now);
-        let (messages, bytes) = (self.config.outbox_messages, self.config.outbox_bytes);
-        let mut room = Room { messages, bytes, alone: usize::MAX };
-        if let Some(limits) = client.as_ref().map(|client| client.limits()) {
-            room.messages = limits.outbox_messages.unwrap_or(usize::MAX).min(room.messages);
-            room.bytes = limits.outbox_bytes.unwrap_or(usize::MAX).min(room.bytes);
-        }
-        let encoding = None;
-        session.link =
-            Some(Link { id, notify, kind, status, window, encoding, kick: None, room, client, since });
+        let limits = client.as_ref().map(|client| client.limits());
+        let messages = limits.and_then(|limits| limits.outbox_messages).unwrap_or(usize::MAX);
+        let bytes = limits.and_then(|limits| limits.outbox_bytes).unwrap_or(usize::MAX);
+        session.link = Some(Link {
+            id,
+            notify,
+            kind,
+            status,
+            window,
+            encoding: None,
+            kick: None,
+            max_messages: messages.min(self.config.outbox_messages).try_into().unwrap_or(u32::MAX),
+            max_bytes: bytes.min(self.config.outbox_bytes),
+            client,
+            since,
+        });
         self.timers.set(slot, old, None);
         self.counters.clients += 1;
         let session = &self.sessions[slot];

@@ -295,7 +295,7 @@ impl State {
             && let Some(link) = session.link.as_mut().filter(|link| link.id == client.link)
             && link.kick.is_none()
         {
-            if session.slow_at.is_some() && session.outbox.is_half_empty(link.room) {
+            if session.slow_at.is_some() && session.outbox.is_half_empty(link.room()) {
                 self.timers.set(client.slot, session.slow_at.take(), None);
             }
             link.status = match drained {

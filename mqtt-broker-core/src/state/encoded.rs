@@ -74,7 +74,7 @@ impl State {
             if has_own || most > max_packet_size as usize {
                 return true;
             }
-            let room = link.room.within(budget, count);
+            let room = link.room().within(budget, count);
             // If there is no room, whoever queues it in the other way does what is to be done.
             let is_queued = session.outbox.push_encoded(most, room, |out| {
                 if is_for_one {

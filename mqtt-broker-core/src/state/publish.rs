@@ -210,15 +210,15 @@ impl State {
             Match::Session(slot, wish) if wish.options.no_local && from == Some(slot) => {}
             Match::Session(slot, wish) => {
                 let Some(session) = sessions.get_mut(slot) else { return };
-                if session.mark.0 == *sequence {
+                if session.mark == *sequence {
                     // [MQTT-3.3.4-2]: overlapping subscriptions make one delivery, with the highest QoS and,
                     // [MQTT-3.3.4-4], all identifiers.
-                    let known = &mut matches[session.mark.1];
+                    let known = &mut matches[session.place as usize];
                     known.qos = known.qos.max(message.qos.min(wish.options.qos));
                     known.retain |= message.retain && wish.options.retain_as_published;
                     known.ids.add(wish.id);
                 } else {
-                    session.mark = (*sequence, matches.len());
+                    (session.mark, session.place) = (*sequence, matches.len() as u32);
                     matches.push(deliver(slot, wish, 0));
                 }
             }

@@ -1,6 +1,6 @@
 //! Retained messages, and the cursor that hands them to a new subscription bit by bit.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::ops::Bound;
 use std::sync::Arc;
 
@@ -122,6 +122,41 @@ impl Retained {
 /// What a retained message weighs in the budget; its topic stands in the order as well.
 fn weight(cost: usize) -> usize {
     RETAINED + cost
+}
+
+/// The cursors of one session, the oldest first. Most sessions have none, and no memory for any.
+#[derive(Debug, Default)]
+#[expect(clippy::box_collection, reason = "there are hardly ever any")]
+pub(super) struct Cursors(Option<Box<VecDeque<Cursor>>>);
+
+impl Cursors {
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.0.as_ref().map_or(0, |cursors| cursors.len())
+    }
+
+    pub(super) fn front_mut(&mut self) -> Option<&mut Cursor> {
+        self.0.as_mut()?.front_mut()
+    }
+
+    pub(super) fn pop_front(&mut self) -> Option<Cursor> {
+        let first = self.0.as_mut()?.pop_front();
+        self.0.take_if(|cursors| cursors.is_empty());
+        first
+    }
+
+    /// Adds the cursor of a filter, in the place of one that is there.
+    pub(super) fn push_back(&mut self, cursor: Cursor) {
+        self.forget(&cursor.filter);
+        self.0.get_or_insert_default().push_back(cursor);
+    }
+
+    pub(super) fn forget(&mut self, filter: &TopicFilter) {
+        if let Some(cursors) = &mut self.0 {
+            cursors.retain(|cursor| cursor.filter != *filter);
+        }
+        self.0.take_if(|cursors| cursors.is_empty());
+    }
 }
 
 impl Cursor {

@@ -8,7 +8,6 @@
 //!                       └─ kick: the link is asked to give it back     └─ expiry, clean start ─▶ (none)
 //! ```
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,7 +17,7 @@ use super::filters::Filters;
 use super::handover::InFlightForGroups;
 use super::outbox::{Outbox, Room};
 use super::publish::levels;
-use super::retained::Cursor;
+use super::retained::Cursors;
 use crate::budget::{Budget, LEVEL, MESSAGE, SESSION, SUBSCRIPTION};
 use crate::config::Config;
 use crate::notify::Notify;
@@ -37,7 +36,7 @@ pub(super) struct Session {
     pub(super) subscriptions: Filters,
     pub(super) outbox: Outbox,
     /// Subscriptions that have not seen all their retained messages yet.
-    pub(super) cursors: VecDeque<Cursor>,
+    pub(super) cursors: Cursors,
     /// How long it outlives its connection.
     pub(super) expiry: Duration,
     pub(super) will: Option<Box<Will>>,
@@ -58,8 +57,9 @@ pub(super) struct Session {
     pub(super) kept: bool,
     /// The store knows of it, if only for its will.
     pub(super) recorded: bool,
-    /// The last publication this session was found for, and its place in the list of matches.
-    pub(super) mark: (u64, usize),
+    /// The last publication this session was found for, and its place among the matches.
+    pub(super) mark: u64,
+    pub(super) place: u32,
     /// What its subscriptions weigh in the budget.
     pub(super) filters: usize,
     /// What it weighs altogether, beside what waits.
@@ -87,12 +87,21 @@ pub(super) struct Link {
     pub(super) encoding: Option<Encoding>,
     /// Why the connection is to end.
     pub(super) kick: Option<Box<Refusal>>,
-    /// How much may wait for it.
-    pub(super) room: Room,
+    /// How many messages may wait for it.
+    pub(super) max_messages: u32,
+    /// How many bytes.
+    pub(super) max_bytes: usize,
     /// Who it is, of a client of the network.
     pub(super) client: Option<Arc<Client>>,
     /// Since when.
     pub(super) since: Instant,
+}
+
+impl Link {
+    /// How much may wait for it.
+    pub(super) fn room(&self) -> Room {
+        Room { messages: self.max_messages as usize, bytes: self.max_bytes, alone: usize::MAX }
+    }
 }
 
 /// In what form a connection takes messages of QoS 0.
@@ -142,7 +151,7 @@ impl Session {
             left: None,
             subscriptions: Filters::new(),
             outbox: Outbox::new(Arc::clone(budget)),
-            cursors: VecDeque::new(),
+            cursors: Cursors::default(),
             expiry: Duration::ZERO,
             will: None,
             will_at: None,
@@ -153,7 +162,8 @@ impl Session {
             mount_point: None,
             kept: false,
             recorded: false,
-            mark: (0, 0),
+            mark: 0,
+            place: 0,
             filters: 0,
             weight: 0,
         }
@@ -167,7 +177,7 @@ impl Session {
     /// How much may wait for the client, and whether it is connected and will be.
     pub(super) fn room(&self, config: &Config) -> (Room, bool) {
         match self.link.as_ref().filter(|link| link.kick.is_none()) {
-            Some(link) => (link.room, true),
+            Some(link) => (link.room(), true),
             None => (Room::offline(config), false),
         }
     }
@@ -222,6 +232,6 @@ mod tests {
     /// A broker has one for each client, most of which are idle.
     #[test]
     fn a_session_is_small() {
-        assert!(size_of::<Session>() <= 352, "a Session is {} bytes", size_of::<Session>());
+        assert!(size_of::<Session>() <= 312, "a Session is {} bytes", size_of::<Session>());
     }
 }

@@ -95,7 +95,6 @@ impl State {
         }
         if sends_retained {
             // One cursor for each subscription, so that subscribing over and over costs no memory.
-            session.cursors.retain(|cursor| cursor.filter != filter);
             session.cursors.push_back(Cursor::new(filter, self.sequence, options.qos, Ids::new(id)));
         }
         self.observers.emit(|| Event::Subscribed {
@@ -116,7 +115,7 @@ impl State {
             client_id: session.client_id.clone(),
             filter: filter.detached(),
         });
-        session.cursors.retain(|cursor| cursor.filter != *filter);
+        session.cursors.forget(filter);
         if !session.subscriptions.remove(filter) {
             return ReasonCode::NoSubscriptionExisted;
         }
