@@ -70,7 +70,7 @@ def head(measured: Measured, here: str) -> str:
     ]
     for name, version in run["versions"].items():
         file = PEERS[name].configuration
-        lines.append(f"| {name} | {version} | {f'[{file}]({here}/{file})' if file else 'by default'} |")
+        lines.append(f"| {name} | {version} | {f'[{file}]({here}/{file})' if file else PEERS[name].options} |")
     lines += [f"| {name} | not measured: {reason} | |" for name, reason in run["missing"].items()]
     return "\n".join(lines) + "\n"
 

@@ -17,6 +17,10 @@ START_SECONDS = 20
 STOP_SECONDS = 2
 # Ours, the broker whose figures are the measure of the others, and what is no broker.
 OURS, REFERENCE, FLOOR = "mqttkit", "mosquitto", "relay"
+# Ours in the runtime of a host that has several threads.
+THREADS = "mqttkit-threads"
+# Who is no competitor of ours.
+NOT_OTHERS = (OURS, THREADS, FLOOR)
 
 
 class Unavailable(Exception):
@@ -31,6 +35,10 @@ class Peer:
     path = "/mqtt"
     # The file in this folder that says how it is set up; without one it is as it is by default.
     configuration = ""
+    # What stands in its place if it is short.
+    options = "by default"
+    # The beginnings of the names of the scenarios that it is there for; none are all.
+    only: tuple[str, ...] = ()
     # What it is known not to do: the beginning of a scenario's name, and why.
     lacks: dict[str, str] = {}
 
@@ -44,6 +52,10 @@ class Peer:
     def command(self, transport, place):
         """The command line for one listener. `place` has port, folder, cert, key and two ports more."""
         raise NotImplementedError
+
+    def takes_part(self, scenario, transport):
+        """Whether it is there to be measured in a row."""
+        return not self.only or (transport in self.transports and scenario.startswith(self.only))
 
     def lack(self, scenario, transport):
         """Why it cannot be measured there, if so."""
@@ -115,6 +127,18 @@ class Ours(Peer):
         if transport in ("tls", "wss"):
             command += ["--cert", place["cert"], "--key", place["key"]]
         return command
+
+
+class OursOnThreads(Ours):
+    """As in a host whose runtime has a thread for each processor."""
+
+    name = THREADS
+    transports = ("tcp", "ws")
+    options = "`--threads 2`: the same in a runtime with two threads, as a host has it"
+    only = ("pairs-1-64-", "pairs-50-64-", "fan-out-100-64", "fan-in", "latency-q0")
+
+    def command(self, transport, place):
+        return [*super().command(transport, place), "--threads", "2"]
 
 
 class Relay(Peer):
@@ -257,7 +281,7 @@ class Aedes(Peer):
         return ["node", CACHE / "peers" / "aedes" / "server.mjs", str(place["port"]), transport, *certificates(transport, place)]
 
 
-PEERS = {peer.name: peer for peer in (Ours(), Mosquitto(), Rumqttd(), Rmqtt(), Mqtt5(), Nats(), Aedes(), Relay())}
+PEERS = {peer.name: peer for peer in (Ours(), OursOnThreads(), Mosquitto(), Rumqttd(), Rmqtt(), Mqtt5(), Nats(), Aedes(), Relay())}
 
 
 def place(parent, paced):

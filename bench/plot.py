@@ -3,10 +3,10 @@
 from html import escape
 from math import log
 
-from peers import FLOOR, OURS
+from peers import FLOOR, OURS, THREADS
 
 HEIGHT, LEFT, WIDTH = 18, 150, 420
-COLOURS = {OURS: "#1f77b4", FLOOR: "#bbbbbb"}
+COLOURS = {OURS: "#1f77b4", THREADS: "#7fb3d5", FLOOR: "#bbbbbb"}
 OTHERS = "#e07b39"
 
 

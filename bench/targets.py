@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from measured import Measured
-from peers import FLOOR, OURS, REFERENCE
+from peers import FLOOR, NOT_OTHERS, OURS, REFERENCE
 from scenarios import SCENARIOS
 
 # CPU for each delivered message, as a fraction of the reference's: scenario, transport, at most.
@@ -82,7 +82,7 @@ def ahead(measured: Measured, key: str, kinds: tuple[str, ...], less: bool) -> l
     verdicts = []
     for scenario, transport in rows(measured, kinds):
         own = measured.get(scenario, transport, OURS, key)
-        others = measured.compared(scenario, transport, key, (OURS, FLOOR))
+        others = measured.compared(scenario, transport, key, NOT_OTHERS)
         if own is None or not others:
             continue
         best = (min if less else max)(others, key=others.get)
@@ -97,7 +97,7 @@ def latencies(measured: Measured) -> list[Verdict]:
     verdicts = []
     for scenario, transport in rows(measured, ("latency",)):
         own = measured.get(scenario, transport, OURS, "p99_ms")
-        others = measured.compared(scenario, transport, "p99_ms", (OURS, FLOOR))
+        others = measured.compared(scenario, transport, "p99_ms", NOT_OTHERS)
         if own is None or not others:
             continue
         best = min(others, key=others.get)

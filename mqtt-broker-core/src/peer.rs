@@ -4,7 +4,9 @@
 //! [`apply`](Peer::apply) does the work under it. Tests drive the same two halves in simulated time.
 
 mod authentication;
+mod entry;
 mod meter;
+mod permission;
 mod steps;
 
 use std::mem;
@@ -13,9 +15,8 @@ use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 use mqttkit_codec::{
-    AckToken, Binary, Closed, ConnAck, Connect, Disconnect, Instant, Message, PacketId, PacketType,
-    ReasonCode, ServerConnection, ServerEvent, Str, SubAck, Subscribe, Subscription, TopicFilter, Transmit,
-    UnsubAck, Version,
+    AckToken, Closed, Connect, Disconnect, Instant, Message, PacketId, ReasonCode, ServerConnection,
+    ServerEvent, Str, SubAck, Subscribe, Subscription, TopicFilter, Transmit, UnsubAck, Version,
 };
 use mqttkit_ws_transport::PeerInfo;
 
@@ -24,9 +25,9 @@ use crate::budget::{CONNECTION, Charge, SMALL};
 use crate::doorman::Ban;
 use crate::events::NotConnected;
 use crate::notify::Notify;
-use crate::policy::{Action, Admission, Client, Decision, Exchange, Refusal, mounted_filter, mounted_topic};
+use crate::policy::{Client, Exchange, Refusal};
 use crate::rules::Rules;
-use crate::state::{ClientKey, Connecting, Drained, InFlightForGroups, State};
+use crate::state::{ClientKey, Drained, InFlightForGroups, Pins, State};
 use crate::store::Progress;
 
 /// The protocol side of one connection.
@@ -41,6 +42,8 @@ pub(crate) struct Peer {
     client: Option<Arc<Client>>,
     /// The messages in flight that came for shared subscriptions.
     for_groups: InFlightForGroups,
+    /// The read buffers that messages in flight pin.
+    pins: Pins,
     /// How many QoS 1 and 2 messages the client takes at a time.
     window: u16,
     /// What there is only of a client that comes in or has to come in again, mostly.
@@ -166,6 +169,7 @@ impl Peer {
             info: Arc::new(info),
             client: None,
             for_groups: InFlightForGroups::new(),
+            pins: Pins::default(),
             window: 0,
             rare: None,
             steps: store.map(|progress| Box::new(Steps::new(progress.clone()))),
@@ -305,29 +309,6 @@ impl Peer {
         self.fetch(now, state)
     }
 
-    /// The policy lets the client in. Asks it about the client's will; not to be called under the lock.
-    pub(crate) fn allow(&mut self, now: Instant, mut connect: Box<Connect>, admission: Admission) {
-        if let Some(ban) = self.rules.doorman.arrives(now, &connect.client_id) {
-            self.rare().ban = Some(ban);
-            self.refuse(now, &Refusal::new(ReasonCode::Banned));
-            return;
-        }
-        if let Some(data) = &admission.authentication_data {
-            self.rare().last_word = Some(data.clone());
-        }
-        let client = Client::new(&connect, admission, Arc::clone(&self.info));
-        self.client = Some(Arc::new(client));
-        if let Some(will) = &mut connect.will {
-            let mut message = Message::from(will.clone());
-            if let Err(reason) = self.place_message(&mut message) {
-                self.refuse(now, &Refusal::new(reason));
-                return;
-            }
-            will.topic = message.topic;
-        }
-        self.phase = Phase::Deciding(Some(connect));
-    }
-
     /// Whether [`apply`](Self::apply) is to be called for a client that was allowed in, or that waits for the
     /// earlier connection of its session.
     pub(crate) fn is_waiting(&self) -> bool {
@@ -337,23 +318,6 @@ impl Peer {
     /// Whether the client is in and does not know it, since its CONNACK waits for the store.
     fn is_entering(&self) -> bool {
         self.steps.as_ref().is_some_and(|steps| steps.is_entering())
-    }
-
-    /// The client is not let in, or not any more.
-    pub(crate) fn refuse(&mut self, now: Instant, refusal: &Refusal) {
-        if self.is_open() && !self.is_entering() {
-            return self.dismiss(now, refusal);
-        }
-        let reason = refusal.reason();
-        let fits = reason.is_error() && reason.is_allowed_in(PacketType::ConnAck);
-        let mut connack = ConnAck::refused(if fits { reason } else { ReasonCode::NotAuthorized });
-        if let Some(text) = refusal.text() {
-            connack.properties = connack.properties.with_reason_string(text);
-        }
-        if let Some(server) = refusal.server() {
-            connack.properties = connack.properties.with_server_reference(server);
-        }
-        self.connection.refuse(now, &connack);
     }
 
     /// Ends the connection from this side, with a goodbye where the version has one.
@@ -516,77 +480,6 @@ impl Peer {
         &self.info
     }
 
-    /// Gives the connection back if the policy must be asked first.
-    fn on_connect(&mut self, now: Instant, state: &mut State, connect: Box<Connect>) -> Option<Box<Connect>> {
-        self.phase = Phase::Deciding(None);
-        if self.rules.doorman.is_banned(now, &connect, self.address()) {
-            self.claim(&connect);
-            self.refuse(now, &Refusal::new(ReasonCode::Banned));
-            return None;
-        }
-        if let Err(reason) = self.rules.capabilities.check_will(&connect) {
-            self.claim(&connect);
-            self.refuse(now, &Refusal::new(reason));
-            return None;
-        }
-        // [MQTT-4.12.0-1]: without a policy no method is supported.
-        if !self.begin_exchange(&connect) {
-            self.claim(&connect);
-            self.refuse(now, &Refusal::new(ReasonCode::BadAuthenticationMethod));
-            return None;
-        }
-        if self.rules.policy.is_some() {
-            self.claim(&connect);
-            return Some(connect);
-        }
-        self.allow(now, connect, Admission::default());
-        self.tell(state);
-        self.enter(now, state);
-        None
-    }
-
-    /// Keeps who a client says it is, of one that is not let in yet.
-    fn claim(&mut self, connect: &Connect) {
-        self.rare().claimed = Some(connect.client_id.detached());
-    }
-
-    /// Lets a client that was allowed in have its session, as soon as that is free.
-    fn enter(&mut self, now: Instant, state: &mut State) {
-        let Phase::Deciding(waiting) = &mut self.phase else { return };
-        let Some(connect) = waiting.take() else { return };
-        let Some(client) = &self.client else { return };
-        let before = state.store_position();
-        match state.connect(now, &connect, client, &self.notify) {
-            Connecting::Accepted(accepted) => {
-                self.phase = Phase::Open(accepted.client);
-                self.undecided = 0;
-                let limits = accepted.who.limits();
-                let valid_until = limits.valid_for.map(|valid| now + valid);
-                // All the rest of that is over.
-                let rare = valid_until.map(|_| Box::new(Rare { valid_until, ..Rare::default() }));
-                let last_word = mem::replace(&mut self.rare, rare).and_then(|rare| rare.last_word);
-                self.meter = Meter::new(&self.rules.config, limits);
-                self.client = Some(accepted.who);
-                self.for_groups = accepted.for_groups;
-                self.window = accepted.window;
-                if let Some(steps) = &mut self.steps
-                    && let Some(op) = state.store_is_behind()
-                {
-                    // Whoever comes again and again could add a little each time.
-                    steps.hold(op);
-                }
-                let mut connack = self.rules.capabilities.announce(accepted.connack);
-                if let Some(data) = last_word.and_then(|data| Binary::try_from(data).ok()) {
-                    // The codec connection names the method, and leaves both out if there was none.
-                    connack.properties = connack.properties.with_authentication_data(&data);
-                }
-                self.answer(now, state, before, Step::Accept(Box::new((connack, accepted.in_flight))));
-            }
-            Connecting::Wait => self.phase = Phase::Deciding(Some(connect)),
-            Connecting::Refused(reason) => self.refuse(now, &Refusal::new(reason)),
-        }
-    }
-
     fn fetch(&mut self, now: Instant, state: &mut State) -> Turn {
         self.tell(state);
         if let Some(steps) = &mut self.steps {
@@ -620,7 +513,8 @@ impl Peer {
             return Turn::Idle;
         }
         let steps = self.steps.as_deref_mut();
-        let drained = state.drain(now, client, &mut self.connection, &mut self.for_groups, steps);
+        let drained =
+            state.drain(now, client, &mut self.connection, &mut self.for_groups, &mut self.pins, steps);
         self.count_in_flight();
         match drained {
             Drained::Empty => Turn::Idle,
@@ -761,66 +655,6 @@ impl Peer {
         });
         let ack = UnsubAck::new(packet_id, reasons);
         self.answer(now, state, before, Step::UnsubAck(ack));
-    }
-
-    /// Gives a message the topic it is really for, if the client may publish it. Clients do not speak in the broker's
-    /// name, whatever the policy.
-    fn place_message(&self, message: &mut Message) -> Verdict {
-        if let (Some(policy), Some(client)) = (&self.rules.policy, &self.client)
-            && let Some(topic) = policy.rewrite_topic(client, &message.topic)
-        {
-            message.topic = topic;
-        }
-        if message.topic.as_bytes().starts_with(b"$SYS/") {
-            return Err(ReasonCode::NotAuthorized);
-        }
-        self.judge(&Action::Publish(message), PacketType::PubAck)?;
-        if let Some(mount_point) = self.mount_point() {
-            message.topic = mounted_topic(mount_point, &message.topic).ok_or(ReasonCode::TopicNameInvalid)?;
-        }
-        Ok(())
-    }
-
-    /// A subscription with the filter it is really for, if the client may make it.
-    fn place_subscription(&self, mut subscription: Subscription) -> Result<Subscription, ReasonCode> {
-        if let (Some(policy), Some(client)) = (&self.rules.policy, &self.client)
-            && let Some(filter) = policy.rewrite_filter(client, &subscription.filter)
-        {
-            subscription.filter = filter;
-        }
-        self.rules.capabilities.check_filter(&subscription.filter)?;
-        self.judge(&Action::Subscribe(&subscription), PacketType::SubAck)?;
-        if let Some(mount_point) = self.mount_point() {
-            subscription.filter =
-                mounted_filter(mount_point, &subscription.filter).ok_or(ReasonCode::TopicFilterInvalid)?;
-        }
-        Ok(subscription)
-    }
-
-    /// The same for a filter that the client unsubscribes from. `None` if there can be no such subscription.
-    fn place_filter(&self, mut filter: TopicFilter) -> Option<TopicFilter> {
-        if let (Some(policy), Some(client)) = (&self.rules.policy, &self.client)
-            && let Some(rewritten) = policy.rewrite_filter(client, &filter)
-        {
-            filter = rewritten;
-        }
-        match self.mount_point() {
-            Some(mount_point) => mounted_filter(mount_point, &filter),
-            None => Some(filter),
-        }
-    }
-
-    fn mount_point(&self) -> Option<&Str> {
-        self.client.as_ref()?.mount_point()
-    }
-
-    fn judge(&self, action: &Action<'_>, answer: PacketType) -> Verdict {
-        let (Some(policy), Some(client)) = (&self.rules.policy, &self.client) else { return Ok(()) };
-        match policy.authorise(client, action) {
-            Decision::Allow | Decision::Undecided => Ok(()),
-            Decision::Deny(reason) if reason.is_error() && reason.is_allowed_in(answer) => Err(reason),
-            Decision::Deny(_) => Err(ReasonCode::NotAuthorized),
-        }
     }
 }
 

@@ -23,10 +23,12 @@ pub(crate) fn all() -> Vec<(String, Make)> {
     for count in [10, 1_000, 100_000, 1_000_000] {
         for kind in ["exact", "+", "#", "shared"] {
             let name = format!("route to one of {count} filters, {kind}");
-            all.push((name, Box::new(move || Box::new(Route::new(count, kind, true)))));
+            all.push((name, Box::new(move || Box::new(Route::new(count, kind, Search::New)))));
         }
         let name = format!("route to none of {count} filters, +");
-        all.push((name, Box::new(move || Box::new(Route::new(count, "+", false)))));
+        all.push((name, Box::new(move || Box::new(Route::new(count, "+", Search::Vain)))));
+        let name = format!("route to one of {count} filters, + and known");
+        all.push((name, Box::new(move || Box::new(Route::new(count, "+", Search::Known)))));
     }
     all.push(("outbox: push".into(), Box::new(|| Box::new(Outbox::new(Step::Push)))));
     all.push(("outbox: drain and encode".into(), Box::new(|| Box::new(Outbox::new(Step::Drain)))));
@@ -65,6 +67,17 @@ fn subscribe(broker: &mut Bench, line: usize, filters: &[String], qos: QoS) {
     }
 }
 
+/// How a topic is found.
+#[derive(Clone, Copy, PartialEq)]
+enum Search {
+    /// The subscriptions have changed.
+    New,
+    /// The same, and nobody is subscribed to it.
+    Vain,
+    /// It was published to before, and the subscriptions are the same.
+    Known,
+}
+
 /// Publishing to many topics in the presence of many filters.
 struct Route {
     broker: Bench,
@@ -72,10 +85,11 @@ struct Route {
     subscriber: usize,
     bytes: BytesMut,
     input: BytesMut,
+    search: Search,
 }
 
 impl Route {
-    fn new(count: usize, kind: &str, matching: bool) -> Self {
+    fn new(count: usize, kind: &str, search: Search) -> Self {
         let mut broker = broker();
         let publisher = join(&mut broker, "publisher");
         let subscriber = join(&mut broker, "subscriber");
@@ -90,15 +104,18 @@ impl Route {
             .collect();
         subscribe(&mut broker, subscriber, &filters, QoS::AtMostOnce);
         // Far from each other, so that the caches of the processor do not help more than they would.
-        let offset = if matching { 0 } else { count };
+        let offset = if search == Search::Vain { count } else { 0 };
         let topics: Vec<_> = (0..BATCH).map(|at| topic(offset + at * 7_368_787 % count)).collect();
         let bytes = packets::publish(topics.iter().map(String::as_str), QoS::AtMostOnce, false);
-        Self { broker, publisher, subscriber, bytes, input: BytesMut::new() }
+        Self { broker, publisher, subscriber, bytes, input: BytesMut::new(), search }
     }
 }
 
 impl Work for Route {
     fn prepare(&mut self) {
+        if self.search != Search::Known {
+            subscribe(&mut self.broker, self.subscriber, &["another/+".into()], QoS::AtMostOnce);
+        }
         self.broker.give(self.subscriber);
         self.input = self.bytes.clone();
     }

@@ -8,7 +8,7 @@ use mqttkit_codec::{Instant, Message, PublishError, QoS, ServerConnection, match
 
 use super::exchange::{Note, RetainedNote};
 use super::handover::{InFlightForGroups, Origin};
-use super::outbox::Item;
+use super::outbox::{Item, ReadBuffer};
 use super::retained::Found;
 use super::session::LinkStatus;
 use super::{ClientKey, State};
@@ -41,8 +41,8 @@ pub(crate) enum Received {
 
 /// The next message for a client.
 enum Next {
-    /// With the group that it is for, and what the store is to be told.
-    Message(Message, Option<Origin>, Note),
+    /// With the read buffer that it pins, the group that it is for, and what the store is to be told.
+    Message(Message, ReadBuffer, Option<Origin>, Note),
     Blocked,
     Again,
     Empty,
@@ -50,8 +50,36 @@ enum Next {
 
 /// Messages moved in one turn, while the state is locked.
 const TURN: usize = 1024;
-/// How many messages in flight to one client may pin the read buffers they came in.
+/// How many messages in flight to one client may pin the read buffers they came in, each another, and how many read buffers
+/// those may pin that are more.
 const PINNED: usize = 16;
+
+/// The read buffers that messages in flight to one client pin. A message that would pin one too many is copied.
+#[derive(Debug, Default)]
+pub(crate) struct Pins {
+    /// The number of the latest of them.
+    latest: u64,
+    /// How many different ones it may be, since nothing was in flight.
+    count: u32,
+}
+
+impl Pins {
+    /// Whether a message may stay in its read buffer, while so many others are in flight.
+    fn allow(&mut self, buffer: ReadBuffer, in_flight: usize) -> bool {
+        if in_flight == 0 {
+            *self = Self::default();
+        }
+        if buffer.number() == self.latest {
+            return true;
+        }
+        if in_flight >= PINNED && self.count as usize >= PINNED {
+            return false;
+        }
+        self.latest = buffer.number();
+        self.count = self.count.saturating_add(1);
+        true
+    }
+}
 
 impl State {
     /// Moves messages from the session of a client into its connection.
@@ -61,6 +89,7 @@ impl State {
         client: ClientKey,
         connection: &mut ServerConnection,
         for_groups: &mut InFlightForGroups,
+        pins: &mut Pins,
         mut steps: Option<&mut Steps>,
     ) -> Drained {
         if self.current(client).is_none() {
@@ -90,11 +119,11 @@ impl State {
             let only_qos0 =
                 quota == 0 || in_flight >= max_in_flight || connection.in_flight_bytes() >= max_bytes;
             let (message, origin, note) = match self.next(now, client, only_qos0) {
-                Next::Message(message, _, note) if message.qos == QoS::AtMostOnce => (message, None, note),
-                Next::Message(message, origin, note) if keeps || in_flight >= PINNED => {
-                    (message.detached(), origin, note)
+                Next::Message(message, _, _, note) if message.qos == QoS::AtMostOnce => (message, None, note),
+                Next::Message(message, buffer, origin, note) => {
+                    let may_stay = buffer.is_none() || (!keeps && pins.allow(buffer, in_flight));
+                    (if may_stay { message } else { message.detached() }, origin, note)
                 }
-                Next::Message(message, origin, note) => (message, origin, note),
                 Next::Blocked => return self.drained(client, Drained::Blocked),
                 Next::Empty => return self.drained(client, Drained::Empty),
                 Next::Again => continue,
@@ -244,6 +273,7 @@ impl State {
         };
         let origin =
             (queued.group != 0).then(|| Origin { group: queued.group, expires: queued.message.expires });
+        let buffer = queued.message.buffer;
         let Some(mut message) = queued.into_message(now) else {
             self.counters.lose(&mut self.observers, &session.client_id, DropCause::Expired, 1);
             self.unsent(client.slot, &note);
@@ -263,7 +293,7 @@ impl State {
             let (client_id, qos) = (session.client_id.clone(), message.qos);
             self.observers.remarks.add(Remark::Delivered { topic, client_id, qos });
         }
-        Next::Message(message, origin, note)
+        Next::Message(message, buffer, origin, note)
     }
 
     /// What waits and what lasts, weighed again.
@@ -304,5 +334,25 @@ impl State {
             };
         }
         drained
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages_in_flight_pin_few_read_buffers() {
+        let mut pins = Pins::default();
+        let mut buffer = ReadBuffer::default();
+        let mut allowed = 0;
+        for in_flight in 0..100 {
+            buffer = buffer.next(1 << 16);
+            let may = pins.allow(buffer, in_flight);
+            assert_eq!(pins.allow(buffer, in_flight), may, "another in the same");
+            allowed += usize::from(may);
+        }
+        assert_eq!(allowed, PINNED);
+        assert!(pins.allow(buffer.next(1), 0), "nothing is in flight any more");
     }
 }

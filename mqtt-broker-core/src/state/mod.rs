@@ -57,7 +57,7 @@ use crate::stats::{Dropped, Stats};
 use crate::trace::{self, TraceError};
 
 pub(crate) use connect::Connecting;
-pub(crate) use deliver::{Drained, Received};
+pub(crate) use deliver::{Drained, Pins, Received};
 pub(crate) use handover::InFlightForGroups;
 pub(crate) use journal::Clock;
 pub(crate) use publish::UNKNOWN;

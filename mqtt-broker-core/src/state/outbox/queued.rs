@@ -20,7 +20,7 @@ pub(in crate::state) struct Routed {
     /// When its lifetime ends. [MQTT-3.3.2-5]
     pub(in crate::state) expires: Option<Instant>,
     /// What it was read into.
-    pub(super) buffer: ReadBuffer,
+    pub(in crate::state) buffer: ReadBuffer,
     /// In how many queues it waits. Changed only under the lock of the state.
     places: AtomicU32,
 }
@@ -77,7 +77,7 @@ impl Routed {
 
     /// Whether it pins no read buffer.
     pub(in crate::state) fn is_detached(&self) -> bool {
-        self.buffer.number == 0
+        self.buffer.is_none()
     }
 
     /// What it pins beside itself, in bytes.
@@ -147,6 +147,15 @@ pub(in crate::state) fn goes_as_published(
 }
 
 impl ReadBuffer {
+    /// Whether the message has memory of its own.
+    pub(in crate::state) fn is_none(self) -> bool {
+        self.number == 0
+    }
+
+    pub(in crate::state) fn number(self) -> u64 {
+        self.number
+    }
+
     /// Another one, of this size in bytes.
     pub(in crate::state) fn next(self, size: usize) -> Self {
         Self { number: self.number + 1, size }
