@@ -58,6 +58,8 @@ pub(crate) struct Table {
     /// What those messages are long, in bytes.
     bytes: usize,
     next_order: u64,
+    /// How many slots there were when the last of them became free, as there may soon be again.
+    expected: u16,
 }
 
 impl InFlight {
@@ -120,7 +122,7 @@ impl Outbound {
 
 impl Table {
     const fn new() -> Self {
-        Self { slots: Vec::new(), free: VecDeque::new(), messages: 0, bytes: 0, next_order: 0 }
+        Self { slots: Vec::new(), free: VecDeque::new(), messages: 0, bytes: 0, next_order: 0, expected: 0 }
     }
 
     /// How many messages are in flight.
@@ -164,6 +166,9 @@ impl Table {
             self.free.pop_front();
             self.slots[index(id)] = slot;
         } else {
+            if self.slots.capacity() == 0 {
+                self.slots.reserve_exact(self.expected.into());
+            }
             self.slots.push(slot);
         }
     }
@@ -199,9 +204,13 @@ impl Table {
         if !matches!(entry, InFlight::Request { .. }) {
             self.messages -= 1;
         }
+        if self.free.capacity() == 0 {
+            self.free.reserve_exact(self.slots.len());
+        }
         self.free.push_back(id.get() - 1);
-        if self.free.len() == self.slots.len() && self.slots.len() > IDLE_SLOTS {
+        if self.free.len() == self.slots.len() && self.slots.capacity() > IDLE_SLOTS {
             // All is acknowledged: an idle session keeps little memory.
+            self.expected = self.slots.len() as u16;
             self.slots = Vec::new();
             self.free = VecDeque::new();
         }
