@@ -3,9 +3,10 @@
 use std::ops::Range;
 
 use bytes::BytesMut;
-use mqttkit_codec::{Codec, Message, QoS, ServerConnection, Version};
+use mqttkit_codec::{Codec, Message, ServerConnection, Version};
 
 use super::State;
+use super::outbox::goes_as_published;
 use super::publish::Delivery;
 use super::session::{Encoding, LinkStatus};
 
@@ -64,14 +65,14 @@ impl State {
         let is_for_one = deliveries.len() == 1;
         deliveries.retain(|&Delivery { slot, qos, retain, ref ids, group }| {
             // What is for a group may have to go to another member.
-            if qos > QoS::AtMostOnce || group != 0 {
+            if group != 0 {
                 return true;
             }
             let Some(session) = sessions.get_mut(slot) else { return false };
             let Some(link) = session.link.as_mut().filter(|link| link.kick.is_none()) else { return true };
             let Some(Encoding { version, max_packet_size }) = link.encoding else { return true };
-            let has_own = version.has_properties() && !ids.as_slice().is_empty();
-            if has_own || most > max_packet_size as usize {
+            let as_is = goes_as_published(qos, ids, false, version.has_properties());
+            if !as_is || most > max_packet_size as usize {
                 return true;
             }
             let room = link.room().within(budget, count);

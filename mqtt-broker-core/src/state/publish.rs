@@ -133,11 +133,8 @@ impl State {
             self.observers
                 .emit(|| Event::Published { topic: message.topic.detached(), size: message.payload.len() });
         }
-        let reason = match self.matches[..] {
-            [] => ReasonCode::NoMatchingSubscribers,
-            _ => ReasonCode::Success,
-        };
         let mut matches = std::mem::take(&mut self.matches);
+        let reason = if matches.is_empty() { ReasonCode::NoMatchingSubscribers } else { ReasonCode::Success };
         let traced = self.is_traced(&message.topic);
         if traced {
             self.note_published(from, message, matches.len());

@@ -232,7 +232,7 @@ impl Cursor {
             if self.wants(topic, kept) {
                 let routed = &*kept.message;
                 let qos = routed.message.qos.min(self.qos);
-                let as_is = goes_as_published(qos, &self.ids, routed, has_properties);
+                let as_is = goes_as_published(qos, &self.ids, routed.expires.is_some(), has_properties);
                 if !as_is || routed.is_expired(now) || !give(&routed.message) {
                     break;
                 }

@@ -135,14 +135,10 @@ pub(in crate::state) fn cost_of(message: &Message) -> usize {
     topic.as_bytes().len() + payload.len() + properties.as_bytes().len() + OVERHEAD
 }
 
-/// Whether a message goes with QoS 0 and as it was published, to a client that is told properties or is not.
-pub(in crate::state) fn goes_as_published(
-    qos: QoS,
-    ids: &Ids,
-    message: &Routed,
-    has_properties: bool,
-) -> bool {
-    let as_is = !has_properties || (ids.as_slice().is_empty() && message.expires.is_none());
+/// Whether a message, which may have a lifetime, goes with QoS 0 and as it was published, to a client that is told
+/// properties or is not.
+pub(in crate::state) fn goes_as_published(qos: QoS, ids: &Ids, expires: bool, has_properties: bool) -> bool {
+    let as_is = !has_properties || (ids.as_slice().is_empty() && !expires);
     as_is && qos == QoS::AtMostOnce
 }
 
@@ -165,7 +161,7 @@ impl ReadBuffer {
 impl Queued {
     /// Whether it can be written from where it is, but for RETAIN.
     pub(in crate::state) fn is_as_published(&self, has_properties: bool) -> bool {
-        goes_as_published(self.qos, &self.ids, &self.message, has_properties)
+        goes_as_published(self.qos, &self.ids, self.message.expires.is_some(), has_properties)
     }
 
     /// The message as the client gets it; `None` if its lifetime is over.
