@@ -14,7 +14,7 @@ const MAX_READ: usize = 32 * 1024;
 /// The same into room that the caller has made for a large packet.
 const MAX_READ_LARGE: usize = 128 * 1024;
 /// Slices given to one vectored write. More brings nothing: the batches above are smaller.
-const MAX_SLICES: usize = 64;
+pub(crate) const MAX_SLICES: usize = 64;
 
 /// MQTT directly over a byte stream. Holds no buffer of its own.
 #[derive(Debug)]

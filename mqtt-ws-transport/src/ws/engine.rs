@@ -15,6 +15,7 @@
 use super::close::{CloseReason, Violation};
 use super::frame::{Decoder, Encoder, Event, Fault, Kind};
 use super::keep_alive::{Due, KeepAlive, Moved, Watch};
+use super::laid::Laid;
 use super::message::{Assembly, WsMessage};
 use super::packets::{Cutter, PacketsPerFrame};
 use super::{WsLimits, WsOptions};
@@ -175,6 +176,11 @@ impl<S: ByteStream> WsFrames<S> {
     /// The stream below.
     pub fn get_ref(&self) -> &S {
         &self.stream
+    }
+
+    #[cfg(test)]
+    pub(super) fn stream_mut(&mut self) -> &mut S {
+        &mut self.stream
     }
 
     /// What the peer said when it closed, once it has.
@@ -496,6 +502,33 @@ impl<S: ByteStream> WsFrames<S> {
         result.map_err(LinkError::from_stream)
     }
 
+    /// Whether gathering what is to be sent would bring nothing: it fills frames by itself, and nothing must be laid over it.
+    fn goes_straight(&self, data: &dyn Buf) -> bool {
+        data.remaining() >= MAX_FRAME_PAYLOAD && !self.encoder.masks() && self.stream.is_write_vectored()
+    }
+
+    /// Writes frames straight from where `data` lies, as many as one call takes. Of a frame that the stream takes only a
+    /// part of, the rest is gathered.
+    fn poll_straight(&mut self, cx: &mut Context<'_>, data: &mut dyn Buf) -> Poll<Result<(), LinkError>> {
+        if !self.out.is_empty() {
+            ready!(self.poll_out_for_sender(cx))?;
+        }
+        let frames = Laid::over(data);
+        let written = match frames.poll_write(cx, &mut self.stream, data) {
+            Poll::Ready(Ok(0)) => return Poll::Ready(Err(LinkError::Io(io::ErrorKind::WriteZero.into()))),
+            Poll::Ready(Ok(n)) => n,
+            Poll::Ready(Err(error)) => return Poll::Ready(Err(LinkError::from_stream(error))),
+            Poll::Pending => {
+                self.sender = Some(cx.waker().clone());
+                return Poll::Pending;
+            }
+        };
+        self.moved.sent = true;
+        self.unflushed = true;
+        frames.take(written, data, &mut self.out);
+        Poll::Ready(Ok(()))
+    }
+
     /// After a violation: swallows input until the peer ends, since closing a socket with unread bytes resets it and
     /// may take the close frame with it.
     fn poll_discard(&mut self, cx: &mut Context<'_>) -> Poll<()> {
@@ -564,6 +597,8 @@ impl<S: ByteStream> Frames for WsFrames<S> {
                 if let Some(mut packet) = cutter.next(data) {
                     self.append(Kind::Binary, &mut packet);
                 }
+            } else if self.goes_straight(data) {
+                ready!(self.poll_straight(cx, data))?;
             } else {
                 let len = data.remaining().min(MAX_FRAME_PAYLOAD);
                 self.encoder.message(Kind::Binary, data, len, &mut self.out);

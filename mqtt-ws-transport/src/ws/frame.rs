@@ -240,6 +240,17 @@ fn close_reason(payload: &[u8]) -> Result<CloseReason, Fault> {
     Ok(CloseReason::received(code.into(), text))
 }
 
+/// The header of an unmasked frame with a whole binary message in it, and how long it is.
+pub(super) fn binary_header(payload: usize) -> ([u8; MAX_HEADER], usize) {
+    let header = FrameHeader { is_final: true, opcode: OpCode::Data(Data::Binary), ..FrameHeader::default() };
+    let mut bytes = [0; MAX_HEADER];
+    let mut room = &mut bytes[..];
+    // There is room for the longest.
+    header.format(payload as u64, &mut room).ok();
+    let len = MAX_HEADER - room.len();
+    (bytes, len)
+}
+
 /// Puts frames together.
 #[derive(Debug)]
 pub(super) struct Encoder {
@@ -250,6 +261,11 @@ pub(super) struct Encoder {
 impl Encoder {
     pub(super) fn new(masked: bool) -> Self {
         Self { masks: masked.then(|| Box::new(Masks::new())) }
+    }
+
+    /// Whether something is laid over what is sent.
+    pub(super) fn masks(&self) -> bool {
+        self.masks.is_some()
     }
 
     /// Appends a whole message of the next `len` bytes of `data` to `out`.
@@ -287,14 +303,7 @@ impl Encoder {
         // Writing to memory does not fail.
         header.format(len as u64, &mut out.writer()).ok();
         let start = out.len();
-        let mut left = len;
-        while left > 0 && data.has_remaining() {
-            let chunk = data.chunk();
-            let n = chunk.len().min(left);
-            out.extend_from_slice(&chunk[..n]);
-            data.advance(n);
-            left -= n;
-        }
+        out.put(data.take(len));
         if let Some(mut mask) = mask {
             mask::apply(&mut out[start..], &mut mask);
         }

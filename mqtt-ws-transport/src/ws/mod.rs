@@ -30,6 +30,7 @@ mod engine;
 mod frame;
 pub(crate) mod head;
 mod keep_alive;
+mod laid;
 mod mask;
 mod message;
 mod packets;
