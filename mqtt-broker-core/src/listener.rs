@@ -351,7 +351,8 @@ pub(crate) async fn accept<R: Runtime>(
                 };
                 let seats = (seat, Some(place));
                 let leave = Arc::new(Notify::default());
-                if shaking.len() >= places * 2 {
+                // Even who is dead here takes memory.
+                if shaking.len() > 2 * gate.inside.load(Ordering::Relaxed) + 64 {
                     shaking.retain(|other| other.strong_count() > 0);
                 }
                 shaking.push_back(Arc::downgrade(&leave));

@@ -30,7 +30,7 @@ impl State {
             let cursors = kept.subscriptions.values().filter(|subscription| subscription.cursor.is_some());
             assert_eq!(cursors.count(), session.cursors.len(), "{name}");
             if !session.is_online() {
-                let export = session.left.as_ref().map(|left| left.in_flight.export()).unwrap_or_default();
+                let export = session.presence.left().map(|left| left.in_flight.export()).unwrap_or_default();
                 let in_flight = |it: &(_, InFlightRecord)| (it.0, matches!(it.1, InFlightRecord::Released));
                 let stored: BTreeSet<_> = kept.in_flight.iter().map(in_flight).collect();
                 let known = |id, released| stored.contains(&(id, released));

@@ -57,11 +57,11 @@ impl State {
             client_id => client_id.clone(),
         };
         if let Some(slot) = self.slot_of(&client_id) {
-            match self.sessions[slot].link.as_ref().map(|link| (link.kind, link.id)) {
+            match self.sessions[slot].presence.link().map(|link| (link.kind, link.id)) {
                 // [MQTT-3.1.4-3]: the earlier connection must end, and first give back what is in flight.
                 Some((LinkKind::Network, _)) => {
                     self.kick_slot(slot, ReasonCode::SessionTakenOver.into());
-                    self.sessions[slot].successors.get_or_insert_default().push(Arc::clone(notify));
+                    self.sessions[slot].presence.wait(notify);
                     return Connecting::Wait;
                 }
                 Some((LinkKind::Local, link)) => {
@@ -109,16 +109,13 @@ impl State {
             Arc::make_mut(&mut who).set_id(client_id.clone());
         }
         let receive_maximum = connect.properties.receive_maximum().unwrap_or(NonZeroU16::MAX);
-        let link = self.attach(now, slot, notify, Some(Arc::clone(&who)), receive_maximum);
+        let (link, left) = self.attach(now, slot, notify, Some(Arc::clone(&who)), receive_maximum);
         let session = &mut self.sessions[slot];
         session.expiry = expiry;
         session.will = connect.will.as_ref().map(|will| Box::new(will.detached()));
         session.bridge = connect.bridge;
         session.mount_point = who.mount_point().cloned().map(Box::new);
-        let (in_flight, for_groups) = match session.left.take() {
-            Some(left) => (left.in_flight, left.for_groups),
-            None => (InFlight::new(), InFlightForGroups::new()),
-        };
+        let Left { in_flight, for_groups } = left.map(|left| *left).unwrap_or_default();
         session.weigh(&self.budget);
         self.record_session(slot, None);
         let window = receive_maximum.get();
@@ -146,7 +143,7 @@ impl State {
             return Err(ReasonCode::QuotaExceeded);
         }
         let slot = self.new_session(client_id.clone());
-        let link = self.attach(now, slot, notify, None, NonZeroU16::MAX);
+        let (link, _) = self.attach(now, slot, notify, None, NonZeroU16::MAX);
         Ok((ClientKey { slot, link }, client_id))
     }
 
@@ -167,12 +164,11 @@ impl State {
         let session = &mut self.sessions[slot];
         let old = session.deadline();
         session.slow_at = None;
-        session.link = None;
-        session.left = (!in_flight.is_empty()).then(|| Box::new(Left { in_flight, for_groups }));
+        let left = (!in_flight.is_empty()).then(|| Box::new(Left { in_flight, for_groups }));
+        self.successors.extend(session.presence.leave(left));
         self.counters.clients -= 1;
         self.observers
             .emit(|| Event::Disconnected { client_id: session.client_id.clone(), cause: closed.clone() });
-        self.successors.extend(session.successors.take().into_iter().flat_map(|successors| *successors));
         if let Closed::Peer(disconnect) = closed {
             // [MQTT-3.14.4-3]: 0x04 is the goodbye that keeps the will.
             if disconnect.reason == ReasonCode::NORMAL_DISCONNECTION {
@@ -197,16 +193,14 @@ impl State {
         };
         let dropped = session.outbox.go_offline(room, self.config.offline_qos0, gone);
         counters.lose(observers, client_id, DropCause::Offline, dropped);
-        session.expires_at = (session.expiry != FOR_EVER).then(|| now + session.expiry);
+        let expires_at = (session.expiry != FOR_EVER).then(|| now + session.expiry);
         let delay = session.will.as_ref().and_then(|will| will.properties.will_delay_interval());
-        let at_once = match delay.unwrap_or(0) {
-            0 => session.will.take().map(|will| *will),
-            seconds => {
-                // [MQTT-3.1.3-9]: a client that is back in time keeps its will from being published.
-                session.will_at = session.will.is_some().then(|| now + Duration::from_secs(seconds.into()));
-                None
-            }
+        let (at_once, will_at) = match delay.unwrap_or(0) {
+            0 => (session.will.take().map(|will| *will), None),
+            // [MQTT-3.1.3-9]: a client that is back in time keeps its will from being published.
+            seconds => (None, Some(now + Duration::from_secs(seconds.into()))),
         };
+        session.presence.set_times(expires_at, will_at);
         session.weigh(&self.budget);
         let deadline = session.deadline();
         self.timers.set(slot, old, deadline);
@@ -245,7 +239,8 @@ impl State {
         slot
     }
 
-    /// A client in this process is nobody that a policy knows.
+    /// A client in this process is nobody that a policy knows. Returns what identifies the connection, and what an earlier
+    /// one left.
     fn attach(
         &mut self,
         now: Instant,
@@ -253,14 +248,12 @@ impl State {
         notify: &Arc<Notify>,
         client: Option<Arc<Client>>,
         window: NonZeroU16,
-    ) -> u64 {
+    ) -> (u64, Option<Box<Left>>) {
         self.next_link += 1;
         let id = self.next_link;
         let session = &mut self.sessions[slot];
         let old = session.deadline();
         session.will = None;
-        session.will_at = None;
-        session.expires_at = None;
         // It comes to fetch what waits as soon as it has been answered.
         let status = LinkStatus::Blocked;
         let window = window.get();
@@ -269,7 +262,7 @@ impl State {
         let limits = client.as_ref().map(|client| client.limits());
         let messages = limits.and_then(|limits| limits.outbox_messages).unwrap_or(usize::MAX);
         let bytes = limits.and_then(|limits| limits.outbox_bytes).unwrap_or(usize::MAX);
-        session.link = Some(Link {
+        let left = session.presence.come(Link {
             id,
             notify,
             kind,
@@ -287,9 +280,9 @@ impl State {
         let session = &self.sessions[slot];
         self.observers.emit(|| Event::Connected {
             client_id: session.client_id.clone(),
-            client: session.link.as_ref().and_then(|link| link.client.clone()),
+            client: session.presence.link().and_then(|link| link.client.clone()),
         });
-        id
+        (id, left)
     }
 
     /// An identifier that no session has.

@@ -99,7 +99,7 @@ impl State {
         let session = &mut self.sessions[client.slot];
         // In flight in a session that stays is in flight for who knows how long.
         let keeps = session.expiry > Duration::ZERO;
-        let window = session.link.as_mut().map_or(0, |link| {
+        let window = session.presence.link_mut().map_or(0, |link| {
             link.encoding = encoding;
             usize::from(link.window)
         });
@@ -322,7 +322,7 @@ impl State {
 
     fn drained(&mut self, client: ClientKey, drained: Drained) -> Drained {
         if let Some(session) = self.sessions.get_mut(client.slot)
-            && let Some(link) = session.link.as_mut().filter(|link| link.id == client.link)
+            && let Some(link) = session.presence.link_mut().filter(|link| link.id == client.link)
             && link.kick.is_none()
         {
             if session.slow_at.is_some() && session.outbox.is_half_empty(link.room()) {

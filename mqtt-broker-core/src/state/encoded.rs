@@ -69,7 +69,9 @@ impl State {
                 return true;
             }
             let Some(session) = sessions.get_mut(slot) else { return false };
-            let Some(link) = session.link.as_mut().filter(|link| link.kick.is_none()) else { return true };
+            let Some(link) = session.presence.link_mut().filter(|link| link.kick.is_none()) else {
+                return true;
+            };
             let Some(Encoding { version, max_packet_size }) = link.encoding else { return true };
             let as_is = goes_as_published(qos, ids, false, version.has_properties());
             if !as_is || most > max_packet_size as usize {

@@ -67,7 +67,7 @@ impl Session {
     /// acknowledged, then what was not sent yet.
     pub(super) fn take_orphans(&mut self) -> Vec<Orphan> {
         let mut orphans = Vec::new();
-        if let Some(left) = self.left.take().filter(|left| !left.for_groups.is_empty()) {
+        if let Some(left) = self.presence.take_left().filter(|left| !left.for_groups.is_empty()) {
             for (id, outgoing) in left.in_flight.export().outgoing {
                 let (Some(origin), Outgoing::Published(mut message)) = (left.for_groups.get(id), outgoing)
                 else {

@@ -15,16 +15,16 @@ impl State {
         list: &mut Vec<ClientInfo>,
     ) -> Option<usize> {
         let end = start.saturating_add(count);
-        for slot in start..end.min(self.sessions.capacity()) {
+        for slot in start..end.min(self.sessions.end()) {
             let Some(session) = self.sessions.get(slot) else { continue };
             list.push(ClientInfo {
                 client_id: session.client_id.clone(),
-                connected_for: session.link.as_ref().map(|link| now - link.since),
-                client: session.link.as_ref().and_then(|link| link.client.clone()),
+                connected_for: session.presence.link().map(|link| now - link.since),
+                client: session.presence.link().and_then(|link| link.client.clone()),
                 subscriptions: session.subscriptions.len(),
                 waiting: session.outbox.len(),
             });
         }
-        (end < self.sessions.capacity()).then_some(end)
+        (end < self.sessions.end()).then_some(end)
     }
 }

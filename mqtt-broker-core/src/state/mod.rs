@@ -24,6 +24,7 @@ mod retained;
 mod router;
 mod routes;
 mod session;
+mod shelves;
 mod subscribe;
 mod sys;
 mod timers;
@@ -32,7 +33,6 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use mqttkit_codec::{Instant, ReasonCode, Str, TopicFilter, TopicName, matches};
-use slab::Slab;
 
 use self::encoded::Packets;
 use self::group::Random;
@@ -42,7 +42,8 @@ use self::outbox::ReadBuffer;
 use self::publish::Delivery;
 use self::retained::Retained;
 use self::router::Router;
-use self::session::{LinkStatus, Session};
+use self::session::{Kick, LinkStatus, Session};
+use self::shelves::Shelves;
 use self::sys::Sys;
 use self::timers::Timers;
 use crate::budget::Budget;
@@ -75,7 +76,7 @@ pub(crate) struct ClientKey {
 pub(crate) struct State {
     config: Arc<Config>,
     budget: Arc<Budget>,
-    sessions: Slab<Session>,
+    sessions: Shelves<Session>,
     names: Names,
     router: Router,
     retained: Retained,
@@ -134,7 +135,7 @@ impl State {
         Self {
             config: Arc::clone(&rules.config),
             budget: Arc::clone(&rules.budget),
-            sessions: Slab::new(),
+            sessions: Shelves::new(),
             names: Names::default(),
             router: Router::new(Arc::clone(&rules.budget)),
             retained: Retained::new(Arc::clone(&rules.budget)),
@@ -171,10 +172,9 @@ impl State {
         }
         while let Some(slot) = self.timers.pop(now) {
             let session = &mut self.sessions[slot];
-            let ends = session.expires_at.is_some_and(|at| at <= now);
             let is_slow = session.slow_at.take_if(|at| *at <= now).is_some();
-            let will = if session.will_at.is_some_and(|at| at <= now) {
-                session.will_at = None;
+            let (ends, is_will_due) = session.presence.take_due(now);
+            let will = if is_will_due {
                 let will = session.will.take().map(|will| *will);
                 session.weigh(&self.budget);
                 will
@@ -205,14 +205,14 @@ impl State {
     /// more.
     pub(crate) fn kick_banned(&mut self, subject: &Banned, start: usize, count: usize) -> Option<usize> {
         let end = start.saturating_add(count);
-        for slot in start..end.min(self.sessions.capacity()) {
-            let link = self.sessions.get(slot).and_then(|session| session.link.as_ref());
+        for slot in start..end.min(self.sessions.end()) {
+            let link = self.sessions.get(slot).and_then(|session| session.presence.link());
             let client = link.and_then(|link| link.client.as_deref());
             if client.is_some_and(|client| subject.is_about(client)) {
                 self.kick_slot(slot, ReasonCode::AdministrativeAction.into());
             }
         }
-        (end < self.sessions.capacity()).then_some(end)
+        (end < self.sessions.end()).then_some(end)
     }
 
     pub(crate) fn tell_of_ban(&mut self, subject: Banned, cause: BanCause) {
@@ -222,7 +222,7 @@ impl State {
     /// A client has authenticated again.
     pub(crate) fn renew(&mut self, key: ClientKey, client: &Arc<Client>) {
         if self.current(key).is_some()
-            && let Some(link) = &mut self.sessions[key.slot].link
+            && let Some(link) = self.sessions[key.slot].presence.link_mut()
         {
             link.client = Some(Arc::clone(client));
         }
@@ -240,7 +240,7 @@ impl State {
     /// Why this connection must end, if it must.
     pub(crate) fn kicked(&self, client: ClientKey) -> Option<Refusal> {
         match self.current(client) {
-            Some(session) => session.link.as_ref()?.kick.as_deref().cloned(),
+            Some(session) => session.presence.link()?.kick.as_ref().map(|kick| kick.refusal.clone()),
             None => Some(ReasonCode::SessionTakenOver.into()),
         }
     }
@@ -248,7 +248,7 @@ impl State {
     /// Moves the bells of all connections that have something to fetch to `bells`, to be rung without the lock.
     pub(crate) fn take_wakes(&mut self, bells: &mut Vec<Arc<Notify>>) {
         for slot in self.woken.drain(..) {
-            let link = self.sessions.get(slot).and_then(|session| session.link.as_ref());
+            let link = self.sessions.get(slot).and_then(|session| session.presence.link());
             // Who came by meanwhile need not be called.
             if let Some(link) = link.filter(|link| link.status == LinkStatus::Woken) {
                 bells.push(Arc::clone(&link.notify));
@@ -330,14 +330,14 @@ impl State {
 
     fn current(&self, client: ClientKey) -> Option<&Session> {
         let session = self.sessions.get(client.slot)?;
-        session.link.as_ref().filter(|link| link.id == client.link).map(|_| session)
+        session.presence.link().filter(|link| link.id == client.link).map(|_| session)
     }
 
     fn kick_slot(&mut self, slot: usize, refusal: Refusal) -> bool {
-        let Some(link) = self.sessions.get_mut(slot).and_then(|session| session.link.as_mut()) else {
+        let Some(link) = self.sessions.get_mut(slot).and_then(|session| session.presence.link_mut()) else {
             return false;
         };
-        link.kick.get_or_insert_with(|| Box::new(refusal));
+        link.kick.get_or_insert_with(|| Box::new(Kick { refusal, successors: Vec::new() }));
         link.status = LinkStatus::Woken;
         self.woken.push(slot);
         true
@@ -345,7 +345,7 @@ impl State {
 
     /// Wakes the connection of a session for a message, unless it will come anyway.
     fn wake(&mut self, slot: usize) {
-        if let Some(link) = &mut self.sessions[slot].link
+        if let Some(link) = self.sessions[slot].presence.link_mut()
             && link.status == LinkStatus::Idle
         {
             link.status = LinkStatus::Woken;

@@ -4,9 +4,9 @@ use std::hash::{BuildHasher, RandomState};
 
 use hashbrown::HashTable;
 use mqttkit_codec::Str;
-use slab::Slab;
 
 use super::session::Session;
+use super::shelves::Shelves;
 
 /// The slots of all sessions, found by their names.
 #[derive(Debug, Default)]
@@ -16,14 +16,14 @@ pub(super) struct Names {
 }
 
 impl Names {
-    pub(super) fn get(&self, client_id: &Str, sessions: &Slab<Session>) -> Option<usize> {
+    pub(super) fn get(&self, client_id: &Str, sessions: &Shelves<Session>) -> Option<usize> {
         let is_it =
             |&slot: &u32| sessions.get(slot as usize).is_some_and(|known| known.client_id == *client_id);
         self.slots.find(self.hash(client_id), is_it).map(|&slot| slot as usize)
     }
 
     /// Adds a session that is there, under a name that no other has.
-    pub(super) fn insert(&mut self, slot: usize, sessions: &Slab<Session>) {
+    pub(super) fn insert(&mut self, slot: usize, sessions: &Shelves<Session>) {
         let hash = |slot: usize| sessions.get(slot).map_or(0, |known| self.hasher.hash_one(&known.client_id));
         self.slots.insert_unique(hash(slot), slot as u32, |&known| hash(known as usize));
     }
@@ -49,7 +49,8 @@ mod tests {
 
     #[test]
     fn each_name_finds_its_session_until_that_is_gone() {
-        let (mut names, mut sessions, budget) = (Names::default(), Slab::new(), Arc::new(Budget::default()));
+        let (mut names, mut sessions, budget) =
+            (Names::default(), Shelves::new(), Arc::new(Budget::default()));
         let name = |number: usize| Str::try_from(format!("client-{number}")).unwrap();
         for number in 0..1_000 {
             let slot = sessions.insert(Session::new(name(number), &budget));
@@ -57,7 +58,7 @@ mod tests {
         }
         for number in (0..1_000).step_by(2) {
             let slot = names.get(&name(number), &sessions).unwrap();
-            assert_eq!(sessions.remove(slot).client_id, name(number));
+            assert_eq!(sessions.try_remove(slot).unwrap().client_id, name(number));
             names.remove(slot, &name(number));
         }
         for number in 0..1_000 {

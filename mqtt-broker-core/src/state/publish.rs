@@ -53,7 +53,7 @@ impl State {
         };
         let mut source = None;
         if message.qos > QoS::AtMostOnce {
-            let is_local = session.link.as_ref().is_some_and(|link| link.kind == LinkKind::Local);
+            let is_local = session.presence.link().is_some_and(|link| link.kind == LinkKind::Local);
             source = packet_id
                 .filter(|_| session.kept && message.qos == QoS::ExactlyOnce)
                 .map(|packet_id| Source::Client { client_id: session.client_id.clone(), packet_id });
@@ -158,7 +158,7 @@ impl State {
 
     /// An MQTT 3 client cannot be told that its message was refused.
     fn understands_refusal(&self, from: Option<usize>) -> bool {
-        let link = from.and_then(|slot| self.sessions.get(slot)?.link.as_ref());
+        let link = from.and_then(|slot| self.sessions.get(slot)?.presence.link());
         let who = link.and_then(|link| link.client.as_deref());
         who.is_none_or(|client| client.version().has_properties())
     }
@@ -253,8 +253,8 @@ impl State {
         }
         let whole = room;
         let room = whole.within(&self.budget, sessions);
-        let local = session.link.as_ref().is_some_and(|link| link.kind == LinkKind::Local);
-        let blocked = session.link.as_ref().is_some_and(|link| link.status == LinkStatus::Blocked);
+        let local = session.presence.link().is_some_and(|link| link.kind == LinkKind::Local);
+        let blocked = session.presence.link().is_some_and(|link| link.status == LinkStatus::Blocked);
         let keep = !online || local || blocked || !session.outbox.may_pin(&shared.fresh);
         let message = if keep { shared.detached() } else { Arc::clone(&shared.fresh) };
         // There would have been room, had the broker more memory.

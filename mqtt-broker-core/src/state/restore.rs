@@ -74,12 +74,12 @@ impl State {
         session.mount_point = record.mount_point.clone().map(Box::new);
         session.will = record.will.clone().map(Box::new);
         let elapsed = record.left.map_or(Duration::ZERO, |left| clock.since(now, left));
-        session.expires_at =
-            (session.expiry != FOR_EVER).then(|| now + session.expiry.saturating_sub(elapsed));
-        session.will_at = session.will.as_ref().map(|will| {
+        let expires_at = (session.expiry != FOR_EVER).then(|| now + session.expiry.saturating_sub(elapsed));
+        let will_at = session.will.as_ref().map(|will| {
             let delay = Duration::from_secs(will.properties.will_delay_interval().unwrap_or(0).into());
             now + delay.saturating_sub(elapsed)
         });
+        session.presence.set_times(expires_at, will_at);
         let deadline = session.deadline();
         self.timers.set(slot, None, deadline);
         if record.left.is_none() {
@@ -146,7 +146,7 @@ impl State {
         let session = &mut self.sessions[slot];
         match InFlight::import(state) {
             Ok(in_flight) => {
-                session.left = Some(Box::new(Left { in_flight, for_groups }));
+                session.presence.set_left(Left { in_flight, for_groups });
             }
             // No sequence of ops leads there.
             Err(error) => warn!(client = %session.client_id, %error, "what was in flight is not restored"),

@@ -8,6 +8,7 @@
 //!                       └─ kick: the link is asked to give it back     └─ expiry, clean start ─▶ (none)
 //! ```
 
+use std::mem;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -29,10 +30,7 @@ pub(super) const FOR_EVER: Duration = Duration::MAX;
 #[derive(Debug)]
 pub(super) struct Session {
     pub(super) client_id: Str,
-    /// The connection that has the session now.
-    pub(super) link: Option<Link>,
-    /// What is in flight. While a client is connected its connection has it.
-    pub(super) left: Option<Box<Left>>,
+    pub(super) presence: Presence,
     pub(super) subscriptions: Filters,
     pub(super) outbox: Outbox,
     /// Subscriptions that have not seen all their retained messages yet.
@@ -40,15 +38,8 @@ pub(super) struct Session {
     /// How long it outlives its connection.
     pub(super) expiry: Duration,
     pub(super) will: Option<Box<Will>>,
-    /// When the will of a client that is gone is published.
-    pub(super) will_at: Option<Instant>,
-    /// When the session of a client that is gone ends.
-    pub(super) expires_at: Option<Instant>,
     /// When a connected client that is behind is disconnected, unless it has caught up.
     pub(super) slow_at: Option<Instant>,
-    /// Connections that wait until the present one has given the session back.
-    #[expect(clippy::box_collection, reason = "there are hardly ever any")]
-    pub(super) successors: Option<Box<Vec<Arc<Notify>>>>,
     /// The client is a bridge to another broker: it gets RETAIN as published and nothing of its own back.
     pub(super) bridge: bool,
     /// What stands before all topics of this client and is not for it to see.
@@ -66,8 +57,102 @@ pub(super) struct Session {
     weight: usize,
 }
 
-/// What a connection left in flight when it ended.
+/// Whether the client is connected.
 #[derive(Debug)]
+pub(super) enum Presence {
+    /// The connection that has the session now, and what is in flight with it.
+    Here(Link),
+    Gone {
+        /// What is in flight.
+        left: Option<Box<Left>>,
+        /// When the session ends.
+        expires_at: Option<Instant>,
+        /// When the will is published.
+        will_at: Option<Instant>,
+    },
+}
+
+impl Presence {
+    pub(super) fn link(&self) -> Option<&Link> {
+        if let Self::Here(link) = self { Some(link) } else { None }
+    }
+
+    pub(super) fn link_mut(&mut self) -> Option<&mut Link> {
+        if let Self::Here(link) = self { Some(link) } else { None }
+    }
+
+    pub(super) fn left(&self) -> Option<&Left> {
+        if let Self::Gone { left, .. } = self { left.as_deref() } else { None }
+    }
+
+    pub(super) fn take_left(&mut self) -> Option<Box<Left>> {
+        if let Self::Gone { left, .. } = self { left.take() } else { None }
+    }
+
+    /// What was in flight with a connection that nobody remembers.
+    pub(super) fn set_left(&mut self, found: Left) {
+        if let Self::Gone { left, .. } = self {
+            *left = Some(Box::new(found));
+        }
+    }
+
+    /// A connection takes the session, and what is in flight.
+    pub(super) fn come(&mut self, link: Link) -> Option<Box<Left>> {
+        let left = self.take_left();
+        *self = Self::Here(link);
+        left
+    }
+
+    /// A connection that comes must wait until the one that was asked to leave has given the session back.
+    pub(super) fn wait(&mut self, notify: &Arc<Notify>) {
+        if let Some(kick) = self.link_mut().and_then(|link| link.kick.as_mut()) {
+            kick.successors.push(Arc::clone(notify));
+        }
+    }
+
+    /// The connection is over. Returns those that waited for it.
+    pub(super) fn leave(&mut self, left: Option<Box<Left>>) -> Vec<Arc<Notify>> {
+        match mem::replace(self, Self::Gone { left, expires_at: None, will_at: None }) {
+            Self::Here(Link { kick: Some(kick), .. }) => kick.successors,
+            _ => Vec::new(),
+        }
+    }
+
+    /// When the session of a client that is gone ends, and when its will is published.
+    pub(super) fn set_times(&mut self, ends: Option<Instant>, publishes: Option<Instant>) {
+        if let Self::Gone { expires_at, will_at, .. } = self {
+            (*expires_at, *will_at) = (ends, publishes);
+        }
+    }
+
+    /// Whether the session ends now, and whether its will is to be published.
+    pub(super) fn take_due(&mut self, now: Instant) -> (bool, bool) {
+        match self {
+            Self::Here(_) => (false, false),
+            Self::Gone { expires_at, will_at, .. } => {
+                (expires_at.is_some_and(|at| at <= now), will_at.take_if(|at| *at <= now).is_some())
+            }
+        }
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        match self {
+            Self::Here(_) => None,
+            Self::Gone { expires_at, will_at, .. } => [*expires_at, *will_at].into_iter().flatten().min(),
+        }
+    }
+}
+
+/// Why a connection is to end.
+#[derive(Debug)]
+pub(super) struct Kick {
+    pub(super) refusal: Refusal,
+    /// Connections that wait until it has given the session back.
+    pub(super) successors: Vec<Arc<Notify>>,
+}
+
+/// What a connection left in flight when it ended.
+#[derive(Debug, Default)]
 pub(super) struct Left {
     pub(super) in_flight: InFlight,
     /// Which of that came for groups.
@@ -85,8 +170,8 @@ pub(super) struct Link {
     pub(super) window: u16,
     /// What encodes messages of QoS 0 for it, if they may be encoded when they are queued.
     pub(super) encoding: Option<Encoding>,
-    /// Why the connection is to end.
-    pub(super) kick: Option<Box<Refusal>>,
+    /// The connection is to end.
+    pub(super) kick: Option<Box<Kick>>,
     /// How many messages may wait for it.
     pub(super) max_messages: u32,
     /// How many bytes.
@@ -147,17 +232,13 @@ impl Session {
     pub(super) fn new(client_id: Str, budget: &Arc<Budget>) -> Self {
         Self {
             client_id,
-            link: None,
-            left: None,
+            presence: Presence::Gone { left: None, expires_at: None, will_at: None },
             subscriptions: Filters::new(),
             outbox: Outbox::new(Arc::clone(budget)),
             cursors: Cursors::default(),
             expiry: Duration::ZERO,
             will: None,
-            will_at: None,
-            expires_at: None,
             slow_at: None,
-            successors: None,
             bridge: false,
             mount_point: None,
             kept: false,
@@ -171,12 +252,12 @@ impl Session {
 
     /// When it next has something to do without its client.
     pub(super) fn deadline(&self) -> Option<Instant> {
-        [self.will_at, self.expires_at, self.slow_at].into_iter().flatten().min()
+        [self.presence.deadline(), self.slow_at].into_iter().flatten().min()
     }
 
     /// How much may wait for the client, and whether it is connected and will be.
     pub(super) fn room(&self, config: &Config) -> (Room, bool) {
-        match self.link.as_ref().filter(|link| link.kick.is_none()) {
+        match self.presence.link().filter(|link| link.kick.is_none()) {
             Some(link) => (link.room(), true),
             None => (Room::offline(config), false),
         }
@@ -185,7 +266,7 @@ impl Session {
     /// Tells the budget what it weighs, after any of that has changed.
     pub(super) fn weigh(&mut self, budget: &Budget) {
         let will = self.will.as_deref().map_or(0, weight_of);
-        let in_flight = self.left.as_ref().map_or(0, |left| left.in_flight.memory());
+        let in_flight = self.presence.left().map_or(0, |left| left.in_flight.memory());
         let new = SESSION + 2 * self.client_id.len() + self.filters + will + in_flight;
         budget.last(self.weight, new);
         self.weight = new;
@@ -196,7 +277,7 @@ impl Session {
         let filters: usize = self.subscriptions.iter().map(weight_of_filter).sum();
         assert_eq!(filters, self.filters);
         let will = self.will.as_deref().map_or(0, weight_of);
-        let in_flight = self.left.as_ref().map_or(0, |left| left.in_flight.memory());
+        let in_flight = self.presence.left().map_or(0, |left| left.in_flight.memory());
         SESSION + 2 * self.client_id.len() + filters + will + in_flight
     }
 
@@ -208,20 +289,20 @@ impl Session {
 
     /// The limits that the policy gave to the client that is connected.
     pub(super) fn limits(&self) -> Option<&Limits> {
-        Some(self.link.as_ref()?.client.as_ref()?.limits())
+        Some(self.presence.link()?.client.as_ref()?.limits())
     }
 
     /// Messages that wait, and messages that it has not acknowledged.
     pub(super) fn outstanding(&self) -> usize {
-        let in_flight = match &self.link {
-            Some(link) => link.notify.in_flight(),
-            None => self.left.as_ref().map_or(0, |left| left.in_flight.in_flight()),
+        let in_flight = match &self.presence {
+            Presence::Here(link) => link.notify.in_flight(),
+            Presence::Gone { left, .. } => left.as_ref().map_or(0, |left| left.in_flight.in_flight()),
         };
         self.outbox.len() + in_flight
     }
 
     pub(super) fn is_online(&self) -> bool {
-        self.link.is_some()
+        self.presence.link().is_some()
     }
 }
 
@@ -232,6 +313,6 @@ mod tests {
     /// A broker has one for each client, most of which are idle.
     #[test]
     fn a_session_is_small() {
-        assert!(size_of::<Session>() <= 312, "a Session is {} bytes", size_of::<Session>());
+        assert!(size_of::<Session>() <= 280, "a Session is {} bytes", size_of::<Session>());
     }
 }
