@@ -115,6 +115,9 @@ def websocket(measured: Measured) -> list[Verdict]:
         tcp, ws = (measured.get(scenario, transport, OURS, "messages_per_s") for transport in ("tcp", "ws"))
         if tcp and ws is not None:
             found = f"{ws / tcp:.2f} ({figure(ws)} of {figure(tcp)})"
+            costs = [measured.get(scenario, transport, OURS, "cpu_us_per_message") for transport in ("tcp", "ws")]
+            if all(costs):
+                found += f"; by CPU {costs[0] / costs[1]:.2f}"
             verdicts.append(Verdict(TITLES[scenario], f"≥ {WEBSOCKET_SHARE}", found, ws / tcp >= WEBSOCKET_SHARE))
     return verdicts
 
@@ -125,7 +128,10 @@ def alone(measured: Measured) -> list[Verdict]:
         own = measured.get(scenario, transport, OURS, key)
         if own is not None:
             sign, met = ("≤", own <= limit) if less else ("≥", own >= limit)
-            verdicts.append(Verdict(place(scenario, transport), f"{sign} {limit:,} {words}", figure(own), met))
+            # How fast the machine was just then.
+            reference = measured.get(scenario, transport, REFERENCE, key)
+            found = figure(own) + (f" ({figure(reference)} {REFERENCE}'s)" if reference else "")
+            verdicts.append(Verdict(place(scenario, transport), f"{sign} {limit:,} {words}", found, met))
     return verdicts
 
 
