@@ -19,20 +19,9 @@ impl Peer {
         connect: Box<Connect>,
     ) -> Option<Box<Connect>> {
         self.phase = Phase::Deciding(None);
-        if self.rules.doorman.is_banned(now, &connect, self.address()) {
-            self.claim(&connect);
-            self.refuse(now, &Refusal::new(ReasonCode::Banned));
-            return None;
-        }
-        if let Err(reason) = self.rules.capabilities.check_will(&connect) {
+        if let Err(reason) = self.check(now, &connect) {
             self.claim(&connect);
             self.refuse(now, &Refusal::new(reason));
-            return None;
-        }
-        // [MQTT-4.12.0-1]: without a policy no method is supported.
-        if !self.begin_exchange(&connect) {
-            self.claim(&connect);
-            self.refuse(now, &Refusal::new(ReasonCode::BadAuthenticationMethod));
             return None;
         }
         if self.rules.policy.is_some() {
@@ -43,6 +32,16 @@ impl Peer {
         self.tell(state);
         self.enter(now, state);
         None
+    }
+
+    /// What needs no policy to be refused.
+    fn check(&mut self, now: Instant, connect: &Connect) -> Result<(), ReasonCode> {
+        if self.rules.doorman.is_banned(now, connect, self.address()) {
+            return Err(ReasonCode::Banned);
+        }
+        self.rules.capabilities.check_will(connect)?;
+        // [MQTT-4.12.0-1]: without a policy no method is supported.
+        if self.begin_exchange(connect) { Ok(()) } else { Err(ReasonCode::BadAuthenticationMethod) }
     }
 
     /// Keeps who a client says it is, of one that is not let in yet.

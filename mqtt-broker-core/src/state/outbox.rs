@@ -186,12 +186,27 @@ impl Outbox {
     }
 
     /// Queues what a store has kept, whatever room there is.
-    pub(super) fn restore(&mut self, mut queued: Queued) {
-        self.bytes += queued.message.cost();
-        self.budget.wait(0, queued.message.take_place());
-        self.pin(&mut queued);
-        self.messages += 1;
-        self.queue.push_back(Item::One(queued));
+    pub(super) fn restore(&mut self, queued: Queued) {
+        self.enter(Item::One(queued));
+    }
+
+    /// Puts it behind all others. What it counts for it counts until it [`leaves`](Self::leaves).
+    fn enter(&mut self, mut item: Item) {
+        match &mut item {
+            Item::One(queued) => {
+                self.messages += 1;
+                self.bytes += queued.message.cost();
+                self.budget.wait(0, queued.message.take_place());
+                self.pin(queued);
+            }
+            Item::Run(run) => {
+                self.messages += run.messages() as u32;
+                self.bytes += run.cost();
+                self.encoded += run.packets().len() as u32;
+                self.budget.wait(0, run.weight());
+            }
+        }
+        self.queue.push_back(item);
     }
 
     /// Queues a message of QoS 0 as the packet that will be sent, which has at most `most` bytes. Returns whether it did: not
@@ -206,27 +221,26 @@ impl Outbox {
         if self.encoded >= ENCODED || !self.has_room(most + OVERHEAD, room) {
             return false;
         }
-        let (len, more) = if let Some(Item::Run(run)) = self.queue.back_mut() {
+        let len = if let Some(Item::Run(run)) = self.queue.back_mut() {
             let before = run.weight();
             let len = run.push(write);
-            (len, run.weight() - before)
+            if len > 0 {
+                self.budget.wait(0, run.weight() - before);
+                self.messages += 1;
+                self.bytes += len + OVERHEAD;
+                self.encoded += len as u32;
+            }
+            len
         } else {
             let mut run = Run::new();
-            let (len, weight) = (run.push(write), run.weight());
+            let len = run.push(write);
             if len > 0 {
-                self.queue.push_back(Item::Run(run));
+                self.enter(Item::Run(run));
             }
-            (len, weight)
+            len
         };
-        if len == 0 {
-            return false;
-        }
         debug_assert!(len <= most, "{len} of {most}");
-        self.budget.wait(0, more);
-        self.bytes += len + OVERHEAD;
-        self.encoded += len as u32;
-        self.messages += 1;
-        true
+        len > 0
     }
 
     /// Takes what is next, however much that is.
@@ -310,8 +324,7 @@ impl Outbox {
         for item in all.into_items() {
             match item {
                 Item::One(queued) if queued.group != 0 => shared.push(queued),
-                Item::One(queued) => self.restore(queued),
-                Item::Run(run) => self.restore_run(run),
+                item => self.enter(item),
             }
         }
         shared.into_iter()
@@ -320,14 +333,6 @@ impl Outbox {
     /// Takes everything out.
     fn into_items(mut self) -> impl Iterator<Item = Item> {
         std::iter::from_fn(move || self.pop())
-    }
-
-    fn restore_run(&mut self, run: Run) {
-        self.messages += run.messages() as u32;
-        self.bytes += run.cost();
-        self.encoded += run.packets().len() as u32;
-        self.budget.wait(0, run.weight());
-        self.queue.push_back(Item::Run(run));
     }
 
     /// The client is gone for now: keeps what a session keeps, detached from the read buffers it came in. What is encoded
