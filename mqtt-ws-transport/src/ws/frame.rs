@@ -120,18 +120,16 @@ impl Decoder {
             let (payload, rest) = input.split_at(n);
             *input = rest;
             frame.left -= n;
-            let is_control = matches!(frame.opcode, OpCode::Control(_));
-            let tail = if is_control {
+            if matches!(frame.opcode, OpCode::Control(_)) {
                 let start = self.control.len();
                 self.control.extend_from_slice(payload);
-                &mut self.control[start..]
+                if let Some(mask) = &mut frame.mask {
+                    mask::apply(&mut self.control[start..], mask);
+                }
+            } else if let Some(mask) = &mut frame.mask {
+                mask::append(out, payload, mask);
             } else {
-                let start = out.len();
                 out.extend_from_slice(payload);
-                &mut out[start..]
-            };
-            if let Some(mask) = &mut frame.mask {
-                mask::apply(tail, mask);
             }
             if frame.left > 0 {
                 return Ok(None);
@@ -302,10 +300,13 @@ impl Encoder {
         out.reserve(MAX_HEADER + len);
         // Writing to memory does not fail.
         header.format(len as u64, &mut out.writer()).ok();
-        let start = out.len();
-        out.put(data.take(len));
-        if let Some(mut mask) = mask {
-            mask::apply(&mut out[start..], &mut mask);
+        let mut data = data.take(len);
+        let Some(mut mask) = mask else { return out.put(data) };
+        while data.has_remaining() {
+            let chunk = data.chunk();
+            let n = chunk.len();
+            mask::append(out, chunk, &mut mask);
+            data.advance(n);
         }
     }
 }
