@@ -13,7 +13,7 @@
 //! handed on at once is kept; what is to be sent is gathered until a flush and then released.
 
 use super::close::{CloseReason, Violation};
-use super::frame::{Decoder, Encoder, Event, Fault, Kind};
+use super::frame::{Decoder, Encoder, Event, Fault, Kind, MAX_CONTROL};
 use super::keep_alive::{Due, KeepAlive, Moved, Watch};
 use super::laid::Laid;
 use super::message::{Assembly, WsMessage};
@@ -35,6 +35,8 @@ const MAX_READ: usize = 32 * 1024;
 /// What one read into room takes beyond the room at most: the headers of the frames that fill it, so that they do not cost
 /// a read of their own.
 const HEADERS: usize = 64;
+/// What a control frame takes with its header, in bytes.
+const CONTROL: usize = MAX_CONTROL + 6;
 /// Reads without payload (pings, pongs, empty frames) in one poll before other tasks get their turn.
 const MAX_IDLE_READS: usize = 16;
 /// What is discarded at most after a violation, so that the peer can still read the close frame.
@@ -325,10 +327,15 @@ impl<S: ByteStream> WsFrames<S> {
     /// looked at any more.
     fn decode(&mut self, input: &mut &[u8], want: Want, buf: &mut BytesMut) -> Option<Got> {
         let before = buf.len();
-        if want == Want::Bytes
-            && let Some(assembly) = self.assembly.take()
-        {
-            buf.unsplit(assembly.data);
+        if want == Want::Bytes {
+            if let Some(assembly) = self.assembly.take() {
+                buf.unsplit(assembly.data);
+            }
+            // Once for all frames, not again and again. Next to nothing may be a ping, for which an idle connection is to
+            // hold no buffer.
+            if input.len() > CONTROL {
+                buf.reserve(input.len());
+            }
         }
         loop {
             let out =
