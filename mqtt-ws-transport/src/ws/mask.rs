@@ -73,7 +73,7 @@ mod tests {
 
     #[test]
     fn parts_are_masked_like_the_whole() {
-        let plain: Vec<u8> = (0..600).map(|i| (i * 7 % 256) as u8).collect();
+        let plain: Vec<u8> = (0..600_u32).map(|i| (i * 7 % 256) as u8).collect();
         let expected: Vec<u8> = plain.iter().enumerate().map(|(i, b)| b ^ [9, 8, 7, 6][i % 4]).collect();
         for cut in 0..plain.len() {
             let mut data = plain.clone();
