@@ -540,6 +540,11 @@ impl Inner {
 
     /// Works on the state under its lock, then wakes whom that concerns. Nothing foreign runs under the lock.
     pub(crate) fn with_state<T>(&self, work: impl FnOnce(&mut State) -> T) -> T {
+        self.with_state_ringing(work).0
+    }
+
+    /// The same, and says how many were woken.
+    pub(crate) fn with_state_ringing<T>(&self, work: impl FnOnce(&mut State) -> T) -> (T, usize) {
         scratch::bells(|bells| {
             let (result, earlier, remarks) = {
                 let mut guarded = self.state.lock().unwrap_or_else(PoisonError::into_inner);
@@ -557,6 +562,7 @@ impl Inner {
                 }
                 (result, earlier, guarded.state.take_remarks())
             };
+            let rung = bells.len();
             for bell in bells.drain(..) {
                 bell.ring(LOOK);
             }
@@ -569,7 +575,7 @@ impl Inner {
             if let Some(remarks) = remarks {
                 self.log.say(self.now(), remarks);
             }
-            result
+            (result, rung)
         })
     }
 

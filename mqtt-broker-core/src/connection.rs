@@ -93,6 +93,8 @@ pub(crate) struct Connection<L: Link> {
     verdict: Option<Box<Asking>>,
     /// When a client is refused that could not be let in by then.
     patience: Option<Instant>,
+    /// It has let others write before it writes itself.
+    has_waited: bool,
     /// The link holds bytes that it has not written.
     unflushed: bool,
     /// When a link that takes no bytes is given up.
@@ -112,6 +114,9 @@ pub(crate) struct Connection<L: Link> {
 
 /// How often one poll goes around before it lets other tasks have the thread.
 const ROUNDS: usize = 8;
+
+/// How many others may write first.
+const FEW: usize = 4;
 
 impl<L: Link> Connection<L> {
     /// Of a client that has said nothing yet.
@@ -137,6 +142,7 @@ impl<L: Link> Connection<L> {
             turn: Turn::Idle,
             verdict: None,
             patience: None,
+            has_waited: false,
             unflushed: false,
             write_by: None,
             woken_by: None,
@@ -168,8 +174,13 @@ impl<L: Link> Connection<L> {
             let listening = self.may_receive();
             let received = listening && self.receive(cx, now);
             if decided || received || flags & LOOK != 0 || self.has_work() {
-                self.take_turn(now, flags & LOOK != 0);
+                let woken = self.take_turn(now, flags & LOOK != 0);
+                if self.lets_others_go_first(woken) {
+                    cx.waker().wake_by_ref();
+                    return Poll::Pending;
+                }
             }
+            self.has_waited = false;
             let wrote = self.send(cx, now);
             if self.is_done() {
                 return Poll::Ready(());
@@ -235,18 +246,18 @@ impl<L: Link> Connection<L> {
     }
 
     /// Decodes, changes the state, fetches messages. The state is left alone where it is not concerned: by pings,
-    /// acknowledgements that free no place, and packets that are not complete.
-    fn take_turn(&mut self, now: Instant, look: bool) {
+    /// acknowledgements that free no place, and packets that are not complete. Returns how many others were woken.
+    fn take_turn(&mut self, now: Instant, look: bool) -> usize {
         let was_open = self.peer.is_open();
         let was_listening = was_open && self.peer.takes_input();
         let Self { peer, input, inner, turn, undecoded, .. } = self;
-        let outcome = scratch::work(|work| {
+        let (outcome, woken) = scratch::work(|work| {
             *undecoded = peer.decode(now, input, work);
             let concerned = look || !work.is_empty() || !matches!(turn, Turn::Idle);
             if concerned || peer.is_waiting() || peer.is_ending() {
-                inner.with_state(|state| peer.apply(now, state, work))
+                inner.with_state_ringing(|state| peer.apply(now, state, work))
             } else {
-                Turn::Idle
+                (Turn::Idle, 0)
             }
         });
         self.turn = outcome;
@@ -272,6 +283,17 @@ impl<L: Link> Connection<L> {
         } else {
             self.patience = None;
         }
+        woken
+    }
+
+    /// Whether those whom the last turn woke write before this connection does. What was read is mostly messages, and what is
+    /// to be written their acknowledgements: a subscriber would have its message later by as long as that write takes, and
+    /// what comes meanwhile is acknowledged in the same one. Not where they are many: a publisher would wait for all their
+    /// writes.
+    fn lets_others_go_first(&mut self, woken: usize) -> bool {
+        let waits = !self.has_waited && (1..=FEW).contains(&woken) && self.peer.transmit().has_remaining();
+        self.has_waited |= waits;
+        waits
     }
 
     /// Begins or ends to read along, if somebody has changed whom that concerns.

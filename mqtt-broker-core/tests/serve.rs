@@ -5,13 +5,15 @@
 mod support;
 
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use bytes::BufMut;
-use mqttkit_broker_core::transport::{LinkExt, PeerInfo, Scheme, StreamLink, pipe};
+use bytes::{Buf, BufMut, BytesMut};
+use mqttkit_broker_core::transport::{
+    Link, LinkError, LinkExt, MemoryLink, PeerInfo, Scheme, StreamLink, pipe,
+};
 use mqttkit_broker_core::{
     Admission, BoxFuture, Broker, Closed, Config, ConnectRequest, LocalError, Message, Policy, QoS,
     ReasonCode, Refusal, ServeError, Str, TopicFilter, TopicName,
@@ -65,6 +67,57 @@ async fn any_byte_stream_can_be_served() {
     let client = RawClient::connect(link, v311("c")).await;
     client.disconnect().await;
     assert!(matches!(served.await.unwrap(), Ok(Closed::Peer(_))));
+}
+
+/// The broker's side of a link, which notes when something is written to it.
+struct Noted {
+    link: MemoryLink,
+    name: &'static str,
+    notes: Arc<Mutex<Vec<&'static str>>>,
+}
+
+impl Link for Noted {
+    fn poll_recv(&mut self, cx: &mut Context<'_>, buf: &mut BytesMut) -> Poll<Result<usize, LinkError>> {
+        self.link.poll_recv(cx, buf)
+    }
+
+    fn poll_send(&mut self, cx: &mut Context<'_>, data: &mut dyn Buf) -> Poll<Result<(), LinkError>> {
+        self.notes.lock().unwrap().push(self.name);
+        self.link.poll_send(cx, data)
+    }
+
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), LinkError>> {
+        self.link.poll_flush(cx)
+    }
+
+    fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), LinkError>> {
+        self.link.poll_close(cx)
+    }
+}
+
+#[tokio::test]
+async fn a_message_goes_to_its_receivers_before_it_is_acknowledged() {
+    let broker = Broker::builder().build();
+    let notes = Arc::new(Mutex::new(Vec::new()));
+    let join = async |name: &'static str| {
+        let (near, link) = pipe(64 * 1024);
+        let noted = Noted { link, name, notes: Arc::clone(&notes) };
+        tokio::spawn(broker.serve(noted, PeerInfo::new(Scheme::Tcp, None)));
+        RawClient::connect(near, v5(name)).await
+    };
+    let mut sender = join("sender").await;
+    let (mut first, mut second) = (join("receiver").await, join("receiver, too").await);
+    first.subscribe("a", QoS::AtMostOnce).await;
+    second.subscribe("a", QoS::AtMostOnce).await;
+    for _ in 0..3 {
+        notes.lock().unwrap().clear();
+        sender.publish("a", "hello", QoS::AtLeastOnce).await;
+        assert_eq!(
+            (first.message().await.payload, second.message().await.payload),
+            ("hello".into(), "hello".into())
+        );
+        assert_eq!(*notes.lock().unwrap(), ["receiver", "receiver, too", "sender"]);
+    }
 }
 
 #[tokio::test]
