@@ -156,9 +156,11 @@ impl<L: Link> Connection<L> {
 
     /// Ready when the connection is over and all that could be written is.
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        // One for all rounds, which are short.
+        let now = self.inner.now();
+        self.peer.notify().register(cx.waker());
         for _ in 0..ROUNDS {
-            let now = self.inner.now();
-            let flags = self.peer.notify().take(cx.waker());
+            let flags = self.peer.notify().take_flags();
             let traces = self.inner.traces().epoch();
             if traces != self.traces_seen {
                 self.traces_seen = traces;
@@ -189,12 +191,15 @@ impl<L: Link> Connection<L> {
                 // There is room again for what the state could not hand out.
                 self.turn = Turn::Again;
             }
+            let moved = decided || received;
+            if !moved && !self.has_work() {
+                self.rest();
+            }
             self.peer.weigh(now, self.input.capacity());
-            let moves = decided || received || self.has_work();
+            let moves = moved || self.has_work();
             // Who begins to listen must ask the link once, or nothing would wake this task.
             let begins = !listening && self.may_receive();
             if !moves && !begins && !self.is_due(now) {
-                self.rest();
                 return Poll::Pending;
             }
         }
@@ -426,7 +431,6 @@ impl<L: Link> Connection<L> {
             self.input = BytesMut::new();
         }
         self.peer.transmit().shrink();
-        self.peer.weigh(self.inner.now(), self.input.capacity());
     }
 
     /// How the connection has ended.

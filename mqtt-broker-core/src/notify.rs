@@ -41,7 +41,17 @@ impl Notify {
 
     /// Registers who is to be woken from now on, then takes the flags that were raised.
     pub(crate) fn take(&self, waker: &Waker) -> u8 {
+        self.register(waker);
+        self.take_flags()
+    }
+
+    /// Registers who is to be woken from now on.
+    pub(crate) fn register(&self, waker: &Waker) {
         self.waker.register(waker);
+    }
+
+    /// Takes the flags that were raised. To be asked again after each [`register`](Self::register) before one sleeps.
+    pub(crate) fn take_flags(&self) -> u8 {
         // The load keeps the usual case, nothing raised, free of a write to shared memory.
         if self.flags.load(Ordering::Acquire) == 0 { 0 } else { self.flags.swap(0, Ordering::AcqRel) }
     }

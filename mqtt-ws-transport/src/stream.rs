@@ -65,7 +65,12 @@ impl<S: ByteStream> Link for StreamLink<S> {
         scratch::with(|scratch| {
             let n = ready!(self.stream.poll_read(cx, &mut scratch[..MAX_READ]))
                 .map_err(LinkError::from_stream)?;
-            buf.extend_from_slice(&scratch[..n]);
+            if buf.capacity() == 0 {
+                // What growing would do, by a shorter way.
+                *buf = BytesMut::from(&scratch[..n]);
+            } else {
+                buf.extend_from_slice(&scratch[..n]);
+            }
             Poll::Ready(Ok(n))
         })
     }
