@@ -6,7 +6,7 @@ from pathlib import Path
 import plot
 import targets
 from measured import TOLERATED_LOSS, Measured
-from peers import FLOOR, HERE, OURS, PEERS, REFERENCE
+from peers import FLOOR, HERE, NOT_OTHERS, OURS, PEERS, REFERENCE, THREADS
 from scenarios import COLUMNS, PLOT, SCENARIOS, Scenario
 
 TRANSPORT = {"tcp": "TCP", "ws": "WebSocket", "tls": "TLS", "wss": "WebSocket over TLS"}
@@ -16,6 +16,20 @@ PARTS = {
     "subscriptions": "Subscriptions",
     "retained": "Retained messages",
 }
+# The rows of the short table, which the README of mqtt-broker-core has too.
+SHORT = [
+    ("pairs-1-64-q0", "tcp"),
+    ("pairs-50-64-q0", "tcp"),
+    ("pairs-50-64-q0", "ws"),
+    ("pairs-50-64-q1", "tcp"),
+    ("pairs-50-64-q2", "tcp"),
+    ("fan-out-100-64", "tcp"),
+    ("fan-out-100-64", "ws"),
+    ("fan-in", "tcp"),
+    ("pairs-1-16384-q0", "tcp"),
+    ("pairs-1-16384-q0", "ws"),
+    ("subscriptions-100k", "tcp"),
+]
 
 
 class Notes:
@@ -35,7 +49,7 @@ class Notes:
 
 def write(measured: Measured, folder: Path):
     """Writes README.md and the plots."""
-    text = head(measured, os.path.relpath(HERE, folder)) + promises(measured)
+    text = head(measured, os.path.relpath(HERE, folder)) + short(measured) + promises(measured)
     text += "\n## Messages as fast as they go\n\n"
     text += (
         f"CPU µs of the broker for each delivered message, and in brackets thousand messages a second; “×” is ours as a fraction of "
@@ -72,6 +86,24 @@ def head(measured: Measured, here: str) -> str:
         file = PEERS[name].configuration
         lines.append(f"| {name} | {version} | {f'[{file}]({here}/{file})' if file else PEERS[name].options} |")
     lines += [f"| {name} | not measured: {reason} | |" for name, reason in run["missing"].items()]
+    return "\n".join(lines) + "\n"
+
+
+def short(measured: Measured) -> str:
+    """What costs what, here and elsewhere, in a few rows."""
+    lines = [
+        "\n## In short\n\nCPU µs of the broker for each delivered message:\n",
+        f"| | this broker | on two threads of a host | {REFERENCE} | the best other |",
+        "| --- | ---: | ---: | ---: | ---: |",
+    ]
+    for scenario, transport in SHORT:
+        own, threads, reference = (measured.get(scenario, transport, broker, "cpu_us_per_message") for broker in (OURS, THREADS, REFERENCE))
+        if own is None:
+            continue
+        others = measured.compared(scenario, transport, "cpu_us_per_message", (*NOT_OTHERS, REFERENCE))
+        best = min(others, key=others.get, default="")
+        cells = ["" if value is None else figure(value) for value in (own, threads, reference, others.get(best))]
+        lines.append(f"| {targets.place(scenario, transport)} | {' | '.join(cells)} {best} |")
     return "\n".join(lines) + "\n"
 
 
