@@ -19,7 +19,7 @@ use tracing::debug;
 use crate::broker::Inner;
 use crate::house::{Member, Seat};
 use crate::log::{Ended, Log};
-use crate::notify::{ABORT, LOOK, Notify, SHUT_DOWN};
+use crate::notify::{ABORT, LOOK, Notify, SHUT_DOWN, WAITED};
 use crate::peer::{Asking, Peer, Turn};
 use crate::policy::{BoxFuture, Refusal};
 use crate::scratch;
@@ -93,8 +93,6 @@ pub(crate) struct Connection<L: Link> {
     verdict: Option<Box<Asking>>,
     /// When a client is refused that could not be let in by then.
     patience: Option<Instant>,
-    /// It has let others write before it writes itself.
-    has_waited: bool,
     /// The link holds bytes that it has not written.
     unflushed: bool,
     /// When a link that takes no bytes is given up.
@@ -142,7 +140,6 @@ impl<L: Link> Connection<L> {
             turn: Turn::Idle,
             verdict: None,
             patience: None,
-            has_waited: false,
             unflushed: false,
             write_by: None,
             woken_by: None,
@@ -177,12 +174,11 @@ impl<L: Link> Connection<L> {
             let received = listening && self.receive(cx, now);
             if decided || received || flags & LOOK != 0 || self.has_work() {
                 let woken = self.take_turn(now, flags & LOOK != 0);
-                if self.lets_others_go_first(woken) {
-                    cx.waker().wake_by_ref();
+                if flags & WAITED == 0 && self.lets_others_go_first(woken) {
+                    self.peer.notify().ring(WAITED);
                     return Poll::Pending;
                 }
             }
-            self.has_waited = false;
             let wrote = self.send(cx, now);
             if self.is_done() {
                 return Poll::Ready(());
@@ -296,9 +292,7 @@ impl<L: Link> Connection<L> {
     /// what comes meanwhile is acknowledged in the same one. Not where they are many: a publisher would wait for all their
     /// writes.
     fn lets_others_go_first(&mut self, woken: usize) -> bool {
-        let waits = !self.has_waited && (1..=FEW).contains(&woken) && self.peer.transmit().has_remaining();
-        self.has_waited |= waits;
-        waits
+        (1..=FEW).contains(&woken) && self.peer.transmit().has_remaining()
     }
 
     /// Begins or ends to read along, if somebody has changed whom that concerns.

@@ -22,6 +22,8 @@ pub(crate) const SHUT_DOWN: u8 = 2;
 pub(crate) const ABORT: u8 = 4;
 /// A time has come that it wanted to be woken at.
 pub(crate) const TIME: u8 = 8;
+/// It has let others write before it writes itself.
+pub(crate) const WAITED: u8 = 16;
 
 impl Notify {
     /// Raises a flag and wakes the task. Not to be called under the lock of the state: a waker may poll at once.
