@@ -16,7 +16,7 @@ class Scenario:
     # saturating, latency, connections, subscriptions or retained: what is measured, and the part of the page.
     kind: str
     transports: tuple[str, ...] = ALL
-    # Whether one round is enough: no target depends on it.
+    # Whether one round must do: there are many such rows, and no target is theirs alone.
     once: bool = False
     # The seconds it takes beside those of load, about; more than three times that, and 15, is given up.
     overhead: float = 0.8
@@ -94,7 +94,7 @@ def size_text(size: int) -> str:
     return f"{size // 1024} KiB" if size >= 1024 else f"{size} B"
 
 
-# Rows that targets depend on come first.
+# The main rows, which have targets of their own, come first.
 SCENARIOS = [
     pairs(1, 64, 0),
     pairs(50, 64, 0, transports=SECURE),
