@@ -72,8 +72,9 @@ def head(measured: Measured, here: str) -> str:
     lines = [
         "# Comparison of brokers",
         "",
-        f"Begun on {run['when']}: medians of {run['rounds']} interleaved rounds of {run['duration']:g} s each; other "
-        "sizes than those of the main rows are measured once. A broker that failed in a row, or whose figure is more than four times the best, is not measured there again.",
+        f"Begun on {run['when']}: medians of {run['rounds']} interleaved rounds of {run['duration']:g} s each; other sizes than those "
+        "of the main rows are measured once. A broker that failed in a row, or whose figure is more than four times the best, is not "
+        "measured there again.",
         f"Machine: {run['machine']}. Broker and generator share the cores; each run has a broker of its own.",
         "",
         "CPU is what the broker's process used, user and system. MQTT 3.1.1, 64 B of payload unless the row says something else. "

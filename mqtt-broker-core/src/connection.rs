@@ -192,6 +192,7 @@ impl<L: Link> Connection<L> {
                 self.rest();
             }
             self.peer.weigh(now, self.input.capacity());
+            // Who weighs too much is at its end, and that is work.
             let moves = moved || self.has_work();
             // Who begins to listen must ask the link once, or nothing would wake this task.
             let begins = !listening && self.may_receive();
